@@ -1,0 +1,141 @@
+# Berth. `make` builds, `make test` tests, `make demo` shows; `make help`.
+#
+# CC=clang            another compiler
+# SAN=address,undefined | SAN=thread   sanitizers (own build folder)
+# MUTANT=name         one rule left out: tests must fail (own build folder)
+# V=1                 show the commands
+
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+SAN ?=
+MUTANT ?=
+V ?= 0
+PREFIX ?= /usr/local
+Q := $(if $(filter 1,$V),,@)
+
+empty :=
+comma := ,
+B := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(MUTANT),-mutant-$(MUTANT))
+
+# Install what is missing before the first line is compiled; a stamp keeps
+# this from being asked at each run.
+TEST_GOALS := test check unit bench sim
+NEEDS := $(if $(filter $(TEST_GOALS),$(MAKECMDGOALS)),--test)
+ifeq ($(filter clean help install-deps,$(MAKECMDGOALS)),)
+DEPS_STAMP := build/.deps$(NEEDS)
+ifeq ($(wildcard $(DEPS_STAMP)),)
+ifneq ($(shell deploy/install-deps $(NEEDS) >&2 && mkdir -p build && touch $(DEPS_STAMP) && echo ok),ok)
+$(error deploy/install-deps failed: see above)
+endif
+endif
+endif
+
+WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
+HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
+OPT := -O2 -g $(HARDEN)
+LDHARDEN := -pie -Wl,-z,relro,-z,now
+ifneq ($(SAN),)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) \
+	$(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined)
+LDHARDEN := -fsanitize=$(SAN)
+endif
+
+PKGS := libuv openssl libcurl jansson libsecp256k1 libarchive libconfig \
+	libsystemd smartcols liblz4 libwebsockets
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS)))
+CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -iquote . \
+	$(PKG_CFLAGS) $(if $(MUTANT),-DMUTANT_$(MUTANT)) $(CFLAGS)
+LDFLAGS_ALL := $(LDHARDEN) $(LDFLAGS)
+
+MSGPACK := $(if $(wildcard /usr/lib/*/libmsgpack-c.so),-lmsgpack-c,-lmsgpackc)
+LIBS_fsm := $(MSGPACK)
+LIBS_raft := -lraft -llz4
+LIBS_node := -lwebsockets -luv -lssl -lcrypto -lcurl -ljansson \
+	-lsecp256k1 -larchive -lconfig -lsystemd -lsmartcols -lpthread
+
+objects = $(patsubst %.c,$B/%.o,$(sort $(wildcard $(1)/*.c)))
+MAIN_ONLY := node/replica/main.c node/agent/agent_main.c \
+	node/agent/fencer_main.c node/cli/main.c node/ccn/main.c
+
+ARCHIVES := $B/libfsm.a $B/libreplica.a $B/libnode.a $B/libberthd.a \
+	$B/libagent.a $B/libcli.a $B/libccn.a
+PROGRAMS := $(foreach p,berthd:node/replica/main berth-agent:node/agent/agent_main \
+	berth-fencer:node/agent/fencer_main berth:node/cli/main \
+	berth-ccn:node/ccn/main,$(if $(wildcard $(lastword $(subst :, ,$p)).c),$B/$(firstword $(subst :, ,$p))))
+
+.DEFAULT_GOAL := all
+.PHONY: all test check unit demo bench sim clean install install-deps help lib
+all: $(PROGRAMS) $(ARCHIVES)
+lib: $(ARCHIVES)
+
+$B/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@$(if $(filter 0,$V),echo "  CC    $<")
+	$Q$(CC) $(CFLAGS_ALL) $(CFLAGS_$(subst /,_,$*)) -MMD -MP -c -o $@ $<
+
+define archive
+$B/$(1): $(filter-out $(patsubst %.c,$B/%.o,$(MAIN_ONLY)),$(call objects,$(2)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$Qar rcsD $$@ $$^
+endef
+$(eval $(call archive,libfsm.a,fsm))
+$(eval $(call archive,libreplica.a,raft))
+$(eval $(call archive,libnode.a,node/lib))
+$(eval $(call archive,libberthd.a,node/replica))
+$(eval $(call archive,libagent.a,node/agent))
+$(eval $(call archive,libcli.a,node/cli))
+$(eval $(call archive,libccn.a,node/ccn))
+
+LIBS_ALL := $(LIBS_raft) $(LIBS_fsm) $(LIBS_node)
+define program
+$B/$(1): $B/$(2).o $B/$(3) $B/libnode.a $B/libreplica.a $B/libfsm.a
+	@$$(if $$(filter 0,$$V),echo "  LINK  $$@")
+	$$Q$$(CC) $$(LDFLAGS_ALL) -o $$@ $$< $B/$(3) $B/libnode.a $B/libreplica.a $B/libfsm.a $$(LIBS_ALL)
+endef
+$(eval $(call program,berthd,node/replica/main,libberthd.a))
+$(eval $(call program,berth-agent,node/agent/agent_main,libagent.a))
+$(eval $(call program,berth-fencer,node/agent/fencer_main,libagent.a))
+$(eval $(call program,berth,node/cli/main,libcli.a))
+$(eval $(call program,berth-ccn,node/ccn/main,libccn.a))
+
+# Tests: each tests/unit/NAME.c is a cmocka program over all archives.
+UNITS := $(patsubst %.c,$B/%,$(sort $(wildcard tests/unit/*.c)))
+$B/tests/unit/%: $B/tests/unit/%.o $B/libtestkit.a $(ARCHIVES)
+	@$(if $(filter 0,$V),echo "  LINK  $@")
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $B/libtestkit.a \
+		$(ARCHIVES) -Wl,--end-group -lcmocka -lnettle $(LIBS_ALL)
+$(eval $(call archive,libtestkit.a,tests/kit))
+TOOLS := $(patsubst %.c,$B/%,$(sort $(wildcard tests/bench/*.c tests/sim/main.c)))
+$B/tests/bench/%: $B/tests/bench/%.o $B/libtestkit.a $(ARCHIVES)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $B/libtestkit.a \
+		$(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
+$B/tests/sim/main: $(call objects,tests/sim) $B/libtestkit.a $(ARCHIVES)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -Wl,--start-group \
+		$B/libtestkit.a $(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
+
+unit: $(UNITS)
+test check: all $(UNITS) $(TOOLS)
+	$Qtests/run $B
+demo: all
+	$Qdeploy/demo $B
+bench: all $(TOOLS)
+	$Qtests/bench/run $B
+sim: $B/tests/sim/main
+	$Q$B/tests/sim/main
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+install-deps:
+	deploy/install-deps --test
+clean:
+	rm -rf build
+help:
+	@sed -n '3,8s/^# \{0,1\}//p' Makefile
+
+-include $(shell find $B -name '*.d' 2>/dev/null)
