@@ -81,7 +81,7 @@ define archive
 $B/$(1): $(filter-out $(patsubst %.c,$B/%.o,$(MAIN_ONLY)),$(call objects,$(2)))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$Qar rcsD $$@ $$^
+	$$Qar rcD $$@ $$^
 endef
 $(eval $(call archive,libfsm.a,fsm))
 $(eval $(call archive,libreplica.a,raft))
