@@ -15,8 +15,9 @@ struct frame_reader {
 };
 void frame_reader_init(struct frame_reader *reader, size_t size_max);
 void frame_reader_fini(struct frame_reader *reader);
-/* Takes bytes in. Errors: TOOBIG (an announced size above size_max),
- * MALFORMED (size 0), NOMEM. */
+/* Takes bytes in; size_max bounds payloads. Errors: TOOBIG (an announced size
+ * above size_max), MALFORMED (size 0), NOMEM. A bad head behind whole frames
+ * shows at the next feed, which may be an empty one. */
 MUST_CHECK int frame_reader_feed(struct frame_reader *reader, const void *data,
 				 size_t size);
 /* True: a frame, borrowed until the next feed. */
