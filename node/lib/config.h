@@ -50,10 +50,11 @@ struct config_setting {
  * they must not own anything. Errors: NOTFOUND, MALFORMED (syntax, unknown
  * setting, wrong type), INVALID (out of range, missing), with "file:line". On
  * an error nothing is left to free. */
-MUST_CHECK int config_read(const char *file,
+/* (config_read is a function of libconfig.) */
+MUST_CHECK int config_load(const char *file,
 			   const struct config_setting *settings,
 			   uint32_t count, void *out, struct fault *fault);
-/* Frees what config_read allocated and clears the members. */
+/* Frees what config_load allocated and clears the members. */
 void config_fini(const struct config_setting *settings, uint32_t count,
 		 void *out);
 
