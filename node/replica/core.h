@@ -72,7 +72,11 @@ void core_call_finish(struct core *core, struct core_call *call);
 
 /* Inside run only: */
 const struct fsm_view *core_view(struct core *core);
-struct fsm *core_fsm(struct core *core); /* to open and close views */
+/* A frozen view for long reads on any thread; NULL: not now (two are open).
+ * Survives a restore, unlike one opened on core_fsm directly. */
+struct fsm_view *core_view_open(struct core *core);
+void core_view_close(struct core *core, struct fsm_view *view);
+struct fsm *core_fsm(struct core *core); /* rather use core_view_open */
 struct replica *core_replica(struct core *core);
 struct driver *core_driver(struct core *core);
 uint64_t core_applied(struct core *core);
@@ -86,5 +90,7 @@ void core_agent_frame(struct core *core, const struct agent_route *route,
 /* From the edge: an established raft stream of peer `id`, handed over. */
 void core_peer_stream(struct core *core, uint64_t id,
 		      struct stream_parcel *parcel);
+/* Any thread: is there a raft link of that peer (or one on its way)? */
+bool core_peer_linked(struct core *core, uint64_t id);
 
 #endif

@@ -20,6 +20,7 @@ struct agent_route {
 
 struct driver_ops {
 	void *ctx;
+	uint64_t self; /* our replica id, told in Lead */
 	/* R4's clock: min elapsed, in ms. */
 	uint64_t (*clock_ms)(void *ctx);
 	uint64_t (*wall_ms)(void *ctx);
@@ -35,9 +36,13 @@ struct driver_ops {
 MUST_CHECK int driver_open(struct driver **out, const struct driver_ops *ops);
 void driver_close(struct driver *driver);
 
-/* Leadership as the engine tells it. Gained: proposes Lead(term) first, and
- * nothing else before that is applied. Lost: forgets every batch, overlay and
- * route; answers nobody. */
+/* Every call below may make work due: call driver_tick soon after, outside of
+ * the engine's callbacks. Only driver_tick proposes; the others may only send.
+ *
+ * Leadership as the engine tells it. Gained: Lead(term) is proposed first, by
+ * the next tick, and nothing else before that is applied. Lost: forgets every
+ * batch, overlay and route; answers no agent; in-flight clients get
+ * UNKNOWN_OUTCOME, waiting ones NOTLEADER. */
 void driver_leader(struct driver *driver, bool leader, uint64_t term);
 /* After each apply at this replica, with the results and effects of the entry
  * (collected by the caller). */
@@ -73,7 +78,9 @@ uint64_t driver_tick(struct driver *driver, const struct fsm_view *view);
 struct driver_status {
 	bool leading; /* own Lead applied */
 	uint64_t beats, placements, expiries, dropped_frames, relayed;
-	uint64_t last_beat_ms;
+	uint64_t last_beat_ms; /* from its proposal to its apply here */
+	uint64_t failed_starts; /* revokes for R24 */
+	uint64_t in_flight;     /* entries proposed and not applied yet */
 };
 void driver_status(const struct driver *driver, struct driver_status *out);
 /* The last status that an agent told of a program's run; false: none known
