@@ -1,0 +1,121 @@
+/* berth NOUN VERB: finds the command in the table and runs it. */
+#include "node/cli/cli.h"
+
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+const struct cli_command cli_commands[] = {
+	{ "cluster", "status", "", "who leads, what runs, what waits and why",
+	  cmd_cluster_status },
+	{ "replica", "list", "", "the scheduler's replicas and their logs",
+	  cmd_replica_list },
+	{ "crn", "list", "", "compute resource nodes", cmd_crn_list },
+	{ "crn", "show", "CRN", "one CRN, with the programs on it",
+	  cmd_crn_show },
+	{ "program", "upload", "PATH ENTRYPOINT",
+	  "publish a program as signed messages", cmd_program_upload },
+	{ "program", "list", "", "programs and where they run",
+	  cmd_program_list },
+	{ "program", "show", "PROGRAM", "all that is known of a program",
+	  cmd_program_show },
+	{ "program", "where", "PROGRAM", "the CRN where a program is running",
+	  cmd_program_where },
+	{ "program", "logs", "PROGRAM", "the end of a program's log",
+	  cmd_program_logs },
+	{ "program", "persist", "PROGRAM", "have it run all the time",
+	  cmd_program_persist },
+	{ "program", "unpersist", "PROGRAM", "stop having it run all the time",
+	  cmd_program_unpersist },
+	{ "program", "forget", "PROGRAM", "take the program's message back",
+	  cmd_program_forget },
+	{ "event", "list", "", "what happened", cmd_event_list },
+	{ "event", "watch", "", "what happens, as it happens",
+	  cmd_event_watch },
+	{ "pki", "init", "DIR", "make the cluster's certificate authority",
+	  cmd_pki_init },
+	{ "pki", "issue", "DIR OUT URI", "issue a certificate",
+	  cmd_pki_issue },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static void usage(FILE *out, const char *noun)
+{
+	fputs("usage: berth NOUN VERB [OPTION...] [WORD...]\n\n", out);
+	for (const struct cli_command *c = cli_commands; c->noun; c++) {
+		char line[64];
+
+		if (noun && strcmp(noun, c->noun) != 0)
+			continue;
+		snprintf(line, sizeof line, "%s %s %s", c->noun, c->verb,
+			 c->args);
+		fprintf(out, "  %-34s %s\n", line, c->help);
+	}
+	fputs("\n"
+	      "Common options: --dir DIR (a one-machine cluster's folder), --url URL[,URL...],\n"
+	      "--ccn URL, --pki DIR, --key FILE, -o table|json. `berth NOUN VERB --help` has the\n"
+	      "rest. Environment: BERTH_DIR, BERTH_URL, BERTH_CCN, BERTH_PKI, BERTH_KEY.\n"
+	      "Exit codes: 0 done, 1 failed, 2 usage, 3 not placed, 4 unknown, 5 denied,\n"
+	      "6 no leader or nobody answers, 7 outcome unknown (ask again).\n",
+	      out);
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 ||
+	       strcmp(word, "help") == 0;
+}
+
+static bool noun_known(const char *noun)
+{
+	for (const struct cli_command *c = cli_commands; c->noun; c++)
+		if (strcmp(c->noun, noun) == 0)
+			return true;
+	return false;
+}
+
+static const struct cli_command *find(const char *noun, const char *verb)
+{
+	for (const struct cli_command *c = cli_commands; c->noun; c++)
+		if (strcmp(c->noun, noun) == 0 && strcmp(c->verb, verb) == 0)
+			return c;
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const struct cli_command *command;
+	struct cli cli = { .terminal = isatty(STDERR_FILENO) };
+	int code;
+
+	signal(SIGPIPE, SIG_DFL);
+	if (argc >= 2 && is_help(argv[1])) {
+		usage(stdout, NULL);
+		return CLI_DONE;
+	}
+	if (argc < 2 || !noun_known(argv[1])) {
+		if (argc >= 2)
+			fprintf(stderr, "berth: no noun \"%s\"\n", argv[1]);
+		usage(stderr, NULL);
+		return CLI_USAGE;
+	}
+	if (argc >= 3 && is_help(argv[2])) {
+		usage(stdout, argv[1]);
+		return CLI_DONE;
+	}
+	command = argc < 3 ? NULL : find(argv[1], argv[2]);
+	if (!command) {
+		if (argc >= 3)
+			fprintf(stderr, "berth: no verb \"%s %s\"\n", argv[1],
+				argv[2]);
+		usage(stderr, argv[1]);
+		return CLI_USAGE;
+	}
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	code = command->run(&cli, command, argc - 2, argv + 2);
+	curl_global_cleanup();
+	if (fflush(stdout) != 0)
+		return cli_fail(CLI_FAILED, "cannot write the output");
+	return code;
+}
