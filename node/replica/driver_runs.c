@@ -1,0 +1,194 @@
+/* What agents say of their runs, and R24: a program that does not start on its
+ * CRN is revoked once an epoch, and placed elsewhere. */
+#include <stdlib.h>
+
+#include "node/replica/driver_impl.h"
+
+static void run_free(struct driver *d, uint32_t at)
+{
+	struct driver_run *run = &d->runs[at];
+
+	driver__map_remove(&d->run_map, &run->program);
+	free(run->reason);
+	memset(run, 0, sizeof *run);
+	run->next = d->run_free;
+	d->run_free = at;
+}
+
+static uint32_t run_new(struct driver *d)
+{
+	uint32_t at = d->run_free;
+
+	if (at != UINT32_MAX) {
+		d->run_free = d->runs[at].next;
+	} else {
+		if (d->run_count == d->run_capacity) {
+			d->run_capacity = d->run_capacity == 0
+						  ? 64 : d->run_capacity * 2;
+			d->runs = realloc(d->runs,
+					  d->run_capacity * sizeof *d->runs);
+			REQUIRE(d->runs != NULL);
+		}
+		at = d->run_count++;
+	}
+	memset(&d->runs[at], 0, sizeof d->runs[at]);
+	return at;
+}
+
+static void unlink_run(struct driver *d, uint32_t at)
+{
+	uint32_t *link = &d->agents[d->runs[at].agent].first_run;
+
+	while (*link != at) {
+		REQUIRE(*link != UINT32_MAX);
+		link = &d->runs[*link].next;
+	}
+	*link = d->runs[at].next;
+}
+
+static void set_reason(struct driver_run *run, const struct text *reason)
+{
+	if (reason->size == run->reason_size &&
+	    (reason->size == 0 ||
+	     memcmp(run->reason, reason->data, reason->size) == 0))
+		return;
+	free(run->reason);
+	run->reason = NULL;
+	run->reason_size = 0;
+	if (reason->size == 0)
+		return;
+	run->reason = driver__alloc(reason->size);
+	memcpy(run->reason, reason->data, reason->size);
+	run->reason_size = reason->size;
+}
+
+/* Is this the epoch that the program has in the state, on this CRN? */
+static bool is_current(const struct fsm_view *view, const struct hash *crn,
+		       const struct agent_run *m)
+{
+	slot_t slot = fsm_program_find(view, &m->program);
+	struct fsm_program p;
+
+	return slot != SLOT_NONE && fsm_program_read(view, slot, &p) &&
+	       (p.state == PROGRAM_ASSIGNED || p.state == PROGRAM_REVOKING) &&
+	       p.epoch == m->epoch && p.gen == m->gen &&
+	       hash_equal(&p.crn_hash, crn);
+}
+
+static uint32_t run_of(struct driver *d, uint32_t agent,
+		       const struct agent_run *m)
+{
+	uint32_t at = driver__map_find(&d->run_map, &m->program);
+	struct driver_run *run;
+
+	if (at != DRIVER_MAP_NONE && d->runs[at].agent == agent &&
+	    d->runs[at].epoch == m->epoch && d->runs[at].gen == m->gen)
+		return at;
+	if (at != DRIVER_MAP_NONE) {
+		unlink_run(d, at);
+		run_free(d, at);
+	}
+	at = run_new(d);
+	run = &d->runs[at];
+	run->program = m->program;
+	run->agent = agent;
+	run->gen = m->gen;
+	run->epoch = m->epoch;
+	run->since_ms = d->ops.clock_ms(d->ops.ctx);
+	run->next = d->agents[agent].first_run;
+	d->agents[agent].first_run = at;
+	driver__map_add(&d->run_map, &m->program, at);
+	return at;
+}
+
+/* R24. A wish only: apply tests the epoch, and nothing is freed by it. */
+static void judge(struct driver *d, const struct fsm_view *view,
+		  struct driver_run *run)
+{
+	struct command revoke = { .type = FSM_REVOKE };
+	static const char slow[] = "it did not start in time";
+	struct fsm_status status;
+	uint64_t waited_ms = d->ops.clock_ms(d->ops.ctx) - run->since_ms;
+	bool late;
+
+	if (run->revoked || run->status == RUN_STOPPING)
+		return;
+	fsm_status(view, &status);
+	late = !run->was_running && waited_ms >= status.config.start_timeout_ms;
+	if (!late && run->failures < status.config.start_failures_max)
+		return;
+	if (run->status == RUN_RUNNING)
+		return;
+	revoke.revoke.program = run->program;
+	revoke.revoke.epoch = run->epoch;
+	revoke.revoke.cause = REVOKE_START_FAILED;
+	revoke.revoke.reason = (struct text){ run->reason, run->reason_size };
+	if (run->reason_size == 0)
+		revoke.revoke.reason = (struct text){ slow, sizeof slow - 1 };
+	run->revoked = driver__item_add(d, ITEM_REVOKE, &revoke) != NULL;
+	d->counts.failed_starts += run->revoked;
+}
+
+static void forget_unmarked(struct driver *d, uint32_t agent)
+{
+	uint32_t *link = &d->agents[agent].first_run, at;
+
+	while ((at = *link) != UINT32_MAX) {
+		if (d->runs[at].mark == d->run_mark) {
+			link = &d->runs[at].next;
+			continue;
+		}
+		*link = d->runs[at].next;
+		run_free(d, at);
+	}
+}
+
+void driver__runs_heard(struct driver *d, const struct fsm_view *view,
+			uint32_t agent, const struct agent_heartbeat *m)
+{
+	const struct hash *crn = &d->agents[agent].crn;
+	struct driver_run *run;
+
+	if (m->session != d->agents[agent].session)
+		return; /* an older session's words */
+	d->run_mark++;
+	for (uint32_t i = 0; i < m->run_count; i++) {
+		if (!is_current(view, crn, &m->runs[i]))
+			continue;
+		run = &d->runs[run_of(d, agent, &m->runs[i])];
+		run->mark = d->run_mark;
+		run->status = m->runs[i].status;
+		run->failures = m->runs[i].failures;
+		run->was_running |= run->status == RUN_RUNNING;
+		set_reason(run, &m->runs[i].reason);
+		judge(d, view, run);
+	}
+	forget_unmarked(d, agent);
+}
+
+void driver__runs_forget(struct driver *d)
+{
+	for (uint32_t i = 0; i < d->run_count; i++)
+		free(d->runs[i].reason);
+	free(d->runs);
+	d->runs = NULL;
+	d->run_count = d->run_capacity = 0;
+	d->run_free = UINT32_MAX;
+	driver__map_fini(&d->run_map);
+}
+
+bool driver_run_status(const struct driver *d, const struct hash *program,
+		       struct agent_run *out)
+{
+	uint32_t at = driver__map_find(&d->run_map, program);
+	const struct driver_run *run;
+
+	if (at == DRIVER_MAP_NONE)
+		return false;
+	run = &d->runs[at];
+	*out = (struct agent_run){
+		.program = run->program, .gen = run->gen, .epoch = run->epoch,
+		.status = run->status, .failures = run->failures,
+		.reason = { run->reason, run->reason_size } };
+	return true;
+}
