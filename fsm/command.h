@@ -15,6 +15,8 @@
 #define FSM_TOKEN_SIZE_MAX 128
 #define FSM_TEXT_SIZE_MAX 256 /* reasons, names, urls, owners; bytes, no NUL */
 #define FSM_HELD_MAX 4096    /* held rows in a Register */
+#define FSM_RENEWALS_MAX 65535 /* renewals in a Beat */
+#define FSM_UNIVERSE_MAX 65535 /* CRNs named by a NewGen */
 #define FSM_ENTRY_SIZE_MAX (4u << 20)
 
 /* Borrowed bytes, not terminated. */
@@ -247,5 +249,13 @@ MUST_CHECK int command_cursor_open(struct command_cursor *cursor,
 MUST_CHECK int command_cursor_next(struct command_cursor *cursor,
 				   struct command *out);
 void command_cursor_close(struct command_cursor *cursor);
+
+/* Decodes `size` bytes that are one command without an entry's head, as
+ * command_encode wrote it (agents' REGISTER and REPORT). The cursor is zeroed
+ * before its first use, may be used again and again, and is closed at the end;
+ * *out is good until its next use. Errors: MALFORMED, VERSION (a type from the
+ * future), TOOBIG. */
+MUST_CHECK int command_decode(struct command_cursor *cursor, const void *data,
+			      size_t size, struct command *out);
 
 #endif
