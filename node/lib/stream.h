@@ -58,8 +58,10 @@ struct stream_options {
 	uint32_t idle_ms;      /* closed after silence; 0: never */
 };
 
-/* Connects; a failure comes as `closed`. `expected` (may be NULL) is compared
- * with the certificate's: role and name. */
+/* Connects; a failure comes as `closed`, never inside this call. `open` comes
+ * when the acceptor has proven itself and has taken our certificate. `expected`
+ * (may be NULL) is compared with the certificate's: role and name. Names are
+ * resolved in the pool, IPv4 first. Errors: NOMEM, INVALID (alpn). */
 MUST_CHECK int stream_connect(struct stream **out, uv_loop_t *loop,
 			      struct stream_tls *tls, const char *host,
 			      uint16_t port, const char *alpn,
@@ -78,6 +80,8 @@ MUST_CHECK int stream_listen(struct stream_listener **out, uv_loop_t *loop,
 			     const struct stream_options *options,
 			     void (*accept)(void *ctx, struct stream *stream),
 			     void *ctx, struct fault *fault);
+/* The port, also when it was asked for as 0. */
+uint16_t stream_listener_port(const struct stream_listener *listener);
 void stream_listener_close(struct stream_listener *listener);
 
 void stream_take(struct stream *stream, const struct stream_events *events,
@@ -86,16 +90,22 @@ const struct identity *stream_peer(const struct stream *stream);
 const char *stream_alpn(const struct stream *stream);
 const char *stream_address(const struct stream *stream); /* "10.0.0.7:4711" */
 
-/* Queues a frame, copied. Errors: TOOBIG, BUSY (queue full: nothing was
- * queued), CLOSED. */
+/* Queues a frame, copied; it leaves in the loop's next iteration, or when the
+ * stream opens. Errors: TOOBIG (payload above frame_size_max), BUSY (queue
+ * full: nothing was queued; an empty queue takes any one frame), CLOSED. */
 MUST_CHECK int stream_send(struct stream *stream, uint8_t type,
 			   const struct stream_part *parts, uint32_t count);
 size_t stream_queued(const struct stream *stream);
-void stream_close(struct stream *stream, const char *why); /* then `closed` */
+/* Ends it: no more frames are given; what is queued is still sent, for at most
+ * a second; then `closed`. Harmless when it is closed already. */
+void stream_close(struct stream *stream, const char *why);
 
 /* Hands a stream to another loop: detach on the old one (no callback follows
- * there), attach on the new one, from that loop's thread. Bytes that were read
- * and not yet given are given by the new one. */
+ * there, and the stream is gone, payloads too), attach on the new one, from
+ * that loop's thread. Bytes that were read and not yet given are given by the
+ * new one, after attach returned; what was queued is sent there. detach:
+ * CLOSED unless open, IO, NOMEM: nothing has changed. attach: the parcel is
+ * used up, also when it fails (NOMEM, IO). */
 struct stream_parcel;
 MUST_CHECK int stream_detach(struct stream *stream,
 			     struct stream_parcel **parcel);
