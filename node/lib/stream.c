@@ -31,7 +31,6 @@ static void on_closed(uv_handle_t *handle)
 
 void stream__close_handles(struct stream *stream)
 {
-	stream->pending += 3;
 	uv_close((uv_handle_t *)&stream->tcp, on_closed);
 	uv_close((uv_handle_t *)&stream->timer, on_closed);
 	uv_close((uv_handle_t *)&stream->kick, on_closed);
@@ -125,6 +124,7 @@ struct stream *stream__make(uv_loop_t *loop, struct stream_session *session)
 	uv_timer_init(loop, &stream->timer);
 	uv_idle_init(loop, &stream->kick);
 	stream->tcp.data = stream->timer.data = stream->kick.data = stream;
+	stream->pending = 3;
 	stream->state = STREAM_CONNECTING;
 	return stream;
 }

@@ -261,6 +261,9 @@ int stream_listen(struct stream_listener **out, uv_loop_t *loop,
 	uv_tcp_init(loop, &listener->tcp);
 	code = listener->offer_size ? bind_to(listener, host, port) : UV_EINVAL;
 	if (!code) {
+		snprintf(listener->address, sizeof listener->address,
+			 strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
+			 stream_listener_port(listener));
 		*out = listener;
 		return BERTH_OK;
 	}
