@@ -37,6 +37,11 @@ bool peers_expect(struct peers *peers, uint64_t id, uint32_t *slot)
 	return true;
 }
 
+void peers_forget(struct peers *peers, uint32_t slot)
+{
+	atomic_fetch_sub(&peers->slots[slot].links, 1);
+}
+
 bool peers_linked(struct peers *peers, uint64_t id)
 {
 	uint32_t at = find(peers, id);

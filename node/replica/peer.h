@@ -30,6 +30,8 @@ struct peers {
 
 /* Edge loop: one more link of `id` is on its way. False: too many ids. */
 bool peers_expect(struct peers *peers, uint64_t id, uint32_t *slot);
+/* Edge loop: it does not come after all. */
+void peers_forget(struct peers *peers, uint32_t slot);
 /* Any thread. */
 bool peers_linked(struct peers *peers, uint64_t id);
 

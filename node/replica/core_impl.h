@@ -1,0 +1,86 @@
+/* The consensus thread's inside, shared by core*.c. Read core.h first.
+ *
+ * `in` is filled by the edge and taken on the consensus loop, `out` the other
+ * way. All other members belong to the consensus thread once it runs.
+ */
+#ifndef NODE_REPLICA_CORE_IMPL_H
+#define NODE_REPLICA_CORE_IMPL_H
+
+#include "node/lib/clock.h"
+#include "node/lib/replica_io.h"
+#include "node/replica/core.h"
+#include "node/replica/peer.h"
+#include "node/replica/queue.h"
+
+#define CORE_IN_COUNT_MAX 65536u
+#define CORE_IN_SIZE_MAX (64u << 20)
+#define CORE_OUT_COUNT_MAX 262144u
+#define CORE_OUT_SIZE_MAX (128u << 20)
+#define CORE_VIEWS_MAX 64u
+#define CORE_SCRATCH_KEPT (64u << 10) /* items kept between entries */
+
+/* A state machine and how many frozen views are open on it: one that was
+ * replaced by a restore stays until the last is closed. */
+struct core_state {
+	struct fsm *fsm;
+	uint32_t views;
+};
+
+struct core {
+	struct core_config config;
+	struct core_events events;
+	uv_loop_t *edge;
+	uv_thread_t thread;
+	uv_sem_t opened;
+	int open_code;
+	struct fault *open_fault;
+	void (*closed)(void *ctx);
+	void *closed_ctx;
+	struct queue in, out;
+	struct peers peers;
+
+	/* consensus thread */
+	uv_loop_t loop;
+	uv_prepare_t prepare;
+	uv_timer_t timer;
+	struct node_io *node_io;
+	struct replica_io io; /* the node's, with our links */
+	struct replica *replica;
+	struct driver *driver;
+	struct core_state *state;
+	struct { struct fsm_view *view; struct core_state *state; }
+		views[CORE_VIEWS_MAX];
+	bool stopping, failed, moved; /* moved: the edge is told at the end */
+	uint64_t applied, applied_ms;
+	uint64_t leader, term; /* as last told */
+	struct lease_clock last; /* both clocks, as last read */
+	uint64_t lease_ns;
+	/* of the entry that is being applied */
+	struct fsm_result *results;
+	uint32_t result_count, result_capacity;
+	struct fsm_effect *effects;
+	uint32_t effect_count, effect_capacity;
+	char *texts;
+	size_t text_size, text_capacity;
+	uint32_t *text_offsets; /* by effect */
+};
+
+/* core_machine.c: what the engine is given. */
+void core__machine(struct core *core, struct replica_machine *out);
+void core__scratch_free(struct core *core);
+struct core_state *core__state_open(struct fsm *fsm);
+void core__state_release(struct core *core, struct core_state *state);
+/* core_post.c: what crosses to the edge. */
+void core__tell_effects(struct core *core);
+void core__tell_leader(struct core *core, uint64_t leader, uint64_t term);
+void core__tell_changed(struct core *core);
+void core__tell_fatal(struct core *core, const struct fault *fault);
+void core__tell_stopped(struct core *core);
+void core__agent_send(void *ctx, const struct agent_route *route, uint8_t type,
+		      const void *payload, size_t size);
+void core__ask_stop(struct core *core);
+/* core.c */
+void core__stop(struct core *core);
+void core__stopped(struct core *core); /* on the edge loop */
+
+#endif
