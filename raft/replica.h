@@ -33,6 +33,7 @@ struct replica_config {
 	uint32_t trailing;         /* entries kept behind a snapshot */
 	uint32_t max_inflight;     /* entries per peer */
 	uint32_t filters_off;      /* bit per filter T1..T13: tests only */
+	uint64_t segment_size;     /* of the log; 0: 64 MiB */
 };
 
 /* What stands above the log. apply and the restore calls run on the loop;

@@ -1,0 +1,461 @@
+/* Links to peers: the handshake (R18), frames in and out, and the gate that
+ * lets nothing out while term and vote are not durable.
+ *
+ * A hello names cluster, id, disk, incarnation (one more at each start, made
+ * durable before anything is sent) and a nonce drawn at the start. Who is
+ * heard for the first time is bound to its disk, durably, before it takes
+ * part; a configuration that names a member's disk id binds it beforehand.
+ * Afterwards another disk, a lower incarnation, or the same incarnation with
+ * another nonce is refused: that disk is older than the cluster remembers.
+ */
+#include "raft/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "raft/bytes.h"
+
+#define PROTOCOL 1u
+#define HELLO_SIZE 107u
+
+enum refusal {
+	REFUSAL_CLUSTER = 1,
+	REFUSAL_PROTOCOL,
+	REFUSAL_DISK,
+};
+
+struct peer *link_find(struct replica *r, uint64_t id)
+{
+	uint32_t i;
+
+	for (i = 0; i < PEERS_LINKED_MAX; i++)
+		if (r->linked[i].id == id)
+			return &r->linked[i];
+	return NULL;
+}
+
+static struct peer *find_or_add(struct replica *r, uint64_t id)
+{
+	struct peer *peer = link_find(r, id);
+	uint32_t i;
+
+	for (i = 0; !peer && i < PEERS_LINKED_MAX; i++)
+		if (!r->linked[i].id || (!r->linked[i].up &&
+					 !r->linked[i].binding &&
+					 !r->linked[i].out))
+			peer = &r->linked[i];
+	if (peer && peer->id != id) {
+		memset(peer, 0, sizeof *peer);
+		peer->id = id;
+	}
+	return peer;
+}
+
+/* --- out ----------------------------------------------------------------- */
+
+static void hold(struct replica *r, uint64_t peer,
+		 const struct replica_part *parts, uint32_t count)
+{
+	struct held_frame *frame;
+	size_t size = 0;
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		size += parts[i].size;
+	if (r->held_size + size > HELD_BYTES_MAX)
+		return; /* as if lost on the way */
+	frame = malloc(sizeof *frame + size);
+	if (!frame)
+		return;
+	frame->next = NULL;
+	frame->peer = peer;
+	frame->size = 0;
+	for (i = 0; i < count; i++) {
+		if (parts[i].size)
+			memcpy(frame->data + frame->size, parts[i].data,
+			       parts[i].size);
+		frame->size += parts[i].size;
+	}
+	r->held_size += size;
+	*r->held_end = frame;
+	r->held_end = &frame->next;
+}
+
+bool link_send_parts(struct replica *r, uint64_t id,
+		     const struct replica_part *parts, uint32_t count)
+{
+	struct peer *peer = link_find(r, id);
+
+	if (r->dead || !peer || !peer->up || !peer->accepted)
+		return false;
+	if (r->votes_durable != r->votes_wanted) {
+		hold(r, id, parts, count);
+		return true;
+	}
+	return r->io->link_send(r->io->ctx, id, parts, count);
+}
+
+void link_release_held(struct replica *r)
+{
+	struct held_frame *frame = r->held;
+
+	r->held = NULL;
+	r->held_end = &r->held;
+	r->held_size = 0;
+	while (frame) {
+		struct held_frame *next = frame->next;
+		struct replica_part part = { frame->data, frame->size };
+
+		link_send_parts(r, frame->peer, &part, 1);
+		free(frame);
+		frame = next;
+	}
+}
+
+void link_fini(struct replica *r)
+{
+	while (r->held) {
+		struct held_frame *next = r->held->next;
+
+		free(r->held);
+		r->held = next;
+	}
+	r->held_end = &r->held;
+}
+
+/* One message may hold more than a frame should: consecutive AppendEntries say
+ * the same. */
+static void send_append(struct replica *r, uint64_t id,
+			const struct raft_append_entries *whole)
+{
+	struct raft_append_entries append = *whole;
+	struct log_entry *entries[INFLIGHT_ENTRIES_MAX] = { 0 };
+	struct replica_part parts[INFLIGHT_ENTRIES_MAX + 1];
+	uint8_t head[CODEC_SIZE_MAX + INFLIGHT_ENTRIES_MAX * CODEC_ENTRY_HEAD];
+	uint32_t left = whole->n_entries;
+	bool sent = true;
+
+	do {
+		uint32_t count = 0;
+		size_t size = 0;
+
+		while (count < left && count < INFLIGHT_ENTRIES_MAX &&
+		       size < APPEND_FRAME_SIZE) {
+			struct log_entry *entry = cache_find(
+				&r->cache, append.prev_log_index + 1 + count);
+
+			if (!entry || (count && size + entry->size >
+							APPEND_FRAME_SIZE))
+				break;
+			entries[count] = entry;
+			parts[++count] = (struct replica_part){ entry->data,
+								entry->size };
+			size += entry->size;
+		}
+		if (left && !count)
+			return; /* compacted meanwhile: as if lost */
+		parts[0].data = head;
+		parts[0].size = codec_encode_append(&append, entries, count,
+						    head);
+		sent = link_send_parts(r, id, parts, count + 1);
+		append.prev_log_index += count;
+		if (count)
+			append.prev_log_term = entries[count - 1]->term;
+		left -= count;
+	} while (left && sent);
+}
+
+void link_send_message(struct replica *r, struct raft_message *message)
+{
+	uint8_t data[CODEC_SIZE_MAX];
+	struct replica_part part = { data, 0 };
+
+	if (message->type == RAFT_APPEND_ENTRIES) {
+		send_append(r, message->server_id, &message->append_entries);
+		return;
+	}
+	if (message->type == RAFT_INSTALL_SNAPSHOT) {
+		transfer_offer(r, message);
+		return;
+	}
+	part.size = codec_encode(message, data);
+	if (part.size)
+		link_send_parts(r, message->server_id, &part, 1);
+}
+
+/* --- handshake ----------------------------------------------------------- */
+
+struct hello {
+	uint16_t protocol;
+	char cluster[64];
+	struct peer_memory who;
+};
+
+static void send_hello(struct replica *r, uint64_t id)
+{
+	uint8_t data[HELLO_SIZE] = { FRAME_HELLO };
+	struct replica_part part = { data, sizeof data };
+
+	put_u16(data + 1, PROTOCOL);
+	memcpy(data + 3, r->identity.cluster, 64);
+	put_u64(data + 67, r->config.id);
+	memcpy(data + 75, r->identity.disk_id, 16);
+	put_u64(data + 91, r->identity.incarnation);
+	put_u64(data + 99, r->nonce);
+	r->io->link_send(r->io->ctx, id, &part, 1);
+}
+
+static bool hello_decode(const uint8_t *data, size_t size, struct hello *out)
+{
+	if (size != HELLO_SIZE)
+		return false;
+	out->protocol = get_u16(data + 1);
+	memcpy(out->cluster, data + 3, 64);
+	if (out->cluster[63])
+		return false;
+	out->who.id = get_u64(data + 67);
+	memcpy(out->who.disk_id, data + 75, 16);
+	out->who.incarnation = get_u64(data + 91);
+	out->who.nonce = get_u64(data + 99);
+	return true;
+}
+
+static void refuse(struct replica *r, struct peer *peer, enum refusal why,
+		   const char *text)
+{
+	uint8_t head[2] = { FRAME_REFUSED, (uint8_t)why };
+	struct replica_part parts[2] = { { head, 2 },
+					 { text, strlen(text) } };
+
+	engine_log(r, 4, "replica %" PRIu64 " is refused: %s", peer->id, text);
+	r->io->link_send(r->io->ctx, peer->id, parts, 2);
+	r->io->link_drop(r->io->ctx, peer->id, text);
+}
+
+/* What the cluster remembers of that id, against what it says of itself. */
+static const char *disk_wrong(struct replica *r, const struct peer_memory *who)
+{
+	const struct peer_memory *known = peers_find(&r->peers, who->id);
+	const struct replica_member *member =
+		members_find(&r->applied_members, who->id);
+
+	if (member && disk_id_known(member->disk_id) &&
+	    memcmp(member->disk_id, who->disk_id, 16) != 0)
+		return "its disk is not the one that this id was added with";
+	if (!known)
+		return NULL;
+	if (memcmp(known->disk_id, who->disk_id, 16) != 0)
+		return "its disk is another one than the cluster remembers";
+	if (who->incarnation < known->incarnation ||
+	    (who->incarnation == known->incarnation &&
+	     who->nonce != known->nonce))
+		return "its disk is older than the cluster remembers";
+	return NULL;
+}
+
+struct bind_job {
+	struct replica_job job;
+	struct replica *replica;
+	uint64_t peer;
+	struct peers_file peers;
+};
+
+static int bind_run(struct replica_job *job)
+{
+	struct bind_job *bind = (struct bind_job *)job;
+
+	return peers_store(&bind->replica->io->files, &bind->peers);
+}
+
+static void bind_done(struct replica_job *job, int code)
+{
+	struct bind_job *bind = (struct bind_job *)job;
+	struct replica *r = bind->replica;
+	struct peer *peer = link_find(r, bind->peer);
+
+	r->jobs--;
+	if (code)
+		engine_fatal(r, code, "write peers: %s",
+			     berth_error_text(code));
+	if (peer && peer->binding) {
+		peer->binding = false;
+		peer->accepted = peer->up;
+	}
+	free(bind);
+	replica_tick(r);
+}
+
+static void bind_peer(struct replica *r, struct peer *peer,
+		      const struct peer_memory *who)
+{
+	struct peer_memory *known = peers_find(&r->peers, who->id);
+	struct bind_job *bind;
+
+	if (known && memcmp(known, who, sizeof *known) == 0) {
+		peer->accepted = true;
+		return;
+	}
+	if (!known && r->peers.count == PEERS_MAX) {
+		r->io->link_drop(r->io->ctx, peer->id, "too many peers");
+		return;
+	}
+	bind = calloc(1, sizeof *bind);
+	if (!bind) {
+		r->io->link_drop(r->io->ctx, peer->id, "out of memory");
+		return;
+	}
+	if (!known)
+		known = &r->peers.peers[r->peers.count++];
+	*known = *who;
+	bind->job.run = bind_run;
+	bind->job.done = bind_done;
+	bind->replica = r;
+	bind->peer = peer->id;
+	bind->peers = r->peers;
+	peer->binding = true;
+	r->jobs++;
+	r->io->submit_log(r->io->ctx, &bind->job);
+}
+
+static void take_hello(struct replica *r, struct peer *peer,
+		       const uint8_t *data, size_t size)
+{
+	struct hello hello;
+	const char *wrong;
+
+	if (!hello_decode(data, size, &hello)) {
+		r->io->link_drop(r->io->ctx, peer->id, "malformed hello");
+	} else if (hello.protocol != PROTOCOL) {
+		refuse(r, peer, REFUSAL_PROTOCOL,
+		       "it speaks another version of the protocol");
+	} else if (strcmp(hello.cluster, r->identity.cluster) != 0 ||
+		   hello.who.id != peer->id) {
+		refuse(r, peer, REFUSAL_CLUSTER,
+		       hello.who.id != peer->id ?
+			       "it says another id than its certificate" :
+			       "it belongs to another cluster");
+	} else if ((wrong = disk_wrong(r, &hello.who))) {
+		refuse(r, peer, REFUSAL_DISK, wrong);
+	} else {
+		bind_peer(r, peer, &hello.who);
+	}
+}
+
+static void take_refused(struct replica *r, struct peer *peer,
+			 const uint8_t *data, size_t size)
+{
+	char text[200];
+
+	if (size < 2) {
+		r->io->link_drop(r->io->ctx, peer->id, "malformed refusal");
+		return;
+	}
+	snprintf(text, sizeof text, "%.*s", (int)(size - 2 < 150 ? size - 2 :
+						  150),
+		 (const char *)data + 2);
+	if (data[1] == REFUSAL_DISK)
+		engine_fatal(r, BERTH_DENIED,
+			     "replica %" PRIu64 " refuses replica %" PRIu64
+			     ": %s; it must be removed and rejoin under a new "
+			     "id",
+			     peer->id, r->config.id, text);
+	else
+		engine_log(r, 3, "replica %" PRIu64 " refuses us: %s",
+			   peer->id, text);
+}
+
+/* --- in ------------------------------------------------------------------ */
+
+void replica_link_up(struct replica *r, uint64_t id)
+{
+	struct peer *peer;
+
+	if (r->dead || !id || id == r->config.id)
+		return;
+	peer = find_or_add(r, id);
+	if (!peer) {
+		r->io->link_drop(r->io->ctx, id, "too many links");
+		return;
+	}
+	if (peer->up)
+		transfer_link_down(r, peer);
+	peer->up = true;
+	peer->accepted = peer->binding = false;
+	send_hello(r, id);
+}
+
+void replica_link_down(struct replica *r, uint64_t id)
+{
+	struct peer *peer = link_find(r, id);
+
+	if (!peer)
+		return;
+	peer->up = peer->accepted = peer->binding = false;
+	transfer_link_down(r, peer);
+}
+
+static void take_message(struct replica *r, struct peer *peer,
+			 const uint8_t *data, size_t size)
+{
+	struct decoded decoded;
+	char address[24];
+	int code;
+
+	if (!codec_decode(data, size, &decoded)) {
+		r->io->link_drop(r->io->ctx, peer->id, "malformed frame");
+		return;
+	}
+	snprintf(address, sizeof address, "%" PRIu64, peer->id);
+	decoded.message.server_id = peer->id;
+	decoded.message.server_address = address;
+	if (decoded.message.type == RAFT_INSTALL_SNAPSHOT) {
+		struct raft_install_snapshot *install =
+			&decoded.message.install_snapshot;
+		struct snapshot_meta meta;
+
+		if (r->installing ||
+		    !transfer_staged(r, install->last_index,
+				     install->last_term, &meta))
+			return;
+		install->conf_index = meta.conf_index;
+		install->data.base = raft_malloc(8);
+		install->data.len = 8;
+		if (!install->data.base ||
+		    members_to_raft(&meta.members, &install->conf)) {
+			engine_fatal(r, BERTH_NOMEM, "install: no memory");
+			return;
+		}
+		memset(install->data.base, 0, 8);
+	}
+	code = filter_receive(r, &decoded.message, decoded.entries);
+	if (decoded.message.type == RAFT_APPEND_ENTRIES)
+		codec_free(&decoded);
+	if (code && !r->dead)
+		r->io->link_drop(r->io->ctx, peer->id, "refused message");
+}
+
+void replica_link_frame(struct replica *r, uint64_t id, const void *data,
+			size_t size)
+{
+	struct peer *peer = link_find(r, id);
+	const uint8_t *bytes = data;
+
+	if (r->dead || !peer || !peer->up)
+		return;
+	engine_now(r);
+	if (!size || size > REPLICA_FRAME_SIZE_MAX) {
+		r->io->link_drop(r->io->ctx, id, "bad frame size");
+	} else if (bytes[0] == FRAME_HELLO) {
+		take_hello(r, peer, bytes, size);
+	} else if (bytes[0] == FRAME_REFUSED) {
+		take_refused(r, peer, bytes, size);
+	} else if (!peer->accepted) {
+		return; /* its hello is being made durable, or never came */
+	} else if (bytes[0] >= FRAME_SNAPSHOT_OFFER) {
+		transfer_frame(r, peer, bytes, size);
+	} else {
+		take_message(r, peer, bytes, size);
+	}
+	engine_settle(r);
+}
