@@ -1,0 +1,46 @@
+/* The control groups of one CRN: kill and count by v2, limits by v2 or v1.
+ *
+ * ROOT/s holds the runs that die with the session, ROOT/h the held ones, each
+ * in a group run-SLOT of its own, where ROOT is berth-HASH at the top of the
+ * v2 mount. Where v2 has no controllers, the v1 ones give the limits. All of it
+ * may be absent: the pid namespaces alone kill everything too.
+ */
+#ifndef NODE_AGENT_CGROUP_H
+#define NODE_AGENT_CGROUP_H
+
+#include "fsm/base.h"
+
+#define CGROUP_PATH_MAX 192
+
+enum cgroup_v1 { CGROUP_MEMORY, CGROUP_CPU, CGROUP_PIDS, CGROUP_V1_COUNT };
+
+struct cgroup {
+	bool present, limits; /* v2, and with controllers for runs */
+	char root[CGROUP_PATH_MAX];
+	char v1[CGROUP_V1_COUNT][CGROUP_PATH_MAX]; /* "" if absent */
+};
+
+struct cgroup_limits {
+	uint32_t memory_mib, cpu_milli, pids_max; /* 0: none */
+};
+
+/* Finds the mounts and makes ROOT. Uses the heap. */
+void cgroup_open(struct cgroup *cgroup, const struct hash *crn);
+/* Removes what is empty. */
+void cgroup_close(const struct cgroup *cgroup);
+
+/* Makes the groups of a run. A descriptor for CLONE_INTO_CGROUP, or -1. */
+int cgroup_run_make(const struct cgroup *cgroup, uint32_t slot, bool hold);
+void cgroup_run_remove(const struct cgroup *cgroup, uint32_t slot, bool hold);
+/* Every process of it gets SIGKILL. */
+void cgroup_run_kill(const struct cgroup *cgroup, uint32_t slot, bool hold);
+/* Does anything live in it? An absent group is empty. */
+bool cgroup_run_populated(const struct cgroup *cgroup, uint32_t slot,
+			  bool hold);
+/* The same for all runs of the session at once. */
+void cgroup_session_kill(const struct cgroup *cgroup);
+/* By the calling process, which joins the v1 groups: its children inherit. */
+void cgroup_run_limit(const struct cgroup *cgroup, uint32_t slot, bool hold,
+		      const struct cgroup_limits *limits);
+
+#endif
