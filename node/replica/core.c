@@ -181,6 +181,9 @@ static void on_prepare(uv_prepare_t *prepare)
 	struct core *core = prepare->data;
 	uint64_t wait_ms;
 
+	/* A closing engine counts its jobs in its tick. */
+	if (core->stopping && core->replica != NULL)
+		replica_tick(core->replica);
 	if (core->failed || core->stopping)
 		return;
 	wait_ms = step(core);
@@ -232,7 +235,6 @@ static int bootstrap(struct core *core, struct fault *fault)
 
 static int open_engine(struct core *core, struct fault *fault)
 {
-	struct replica_machine machine;
 	int code;
 
 	code = node_io_open(&core->node_io, &core->loop,
@@ -243,9 +245,9 @@ static int open_engine(struct core *core, struct fault *fault)
 	code = bootstrap(core, fault);
 	if (code != 0)
 		return code;
-	core__machine(core, &machine);
+	core__machine(core, &core->machine);
 	return replica_open(&core->replica, &core->config.replica, &core->io,
-			    &machine, fault);
+			    &core->machine, fault);
 }
 
 static int open_loop(struct core *core, struct fault *fault)

@@ -45,6 +45,7 @@ struct core {
 	uv_timer_t timer;
 	struct node_io *node_io;
 	struct replica_io io; /* the node's, with our links */
+	struct replica_machine machine;
 	struct replica *replica;
 	struct driver *driver;
 	struct core_state *state;

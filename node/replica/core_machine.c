@@ -140,8 +140,7 @@ static void on_apply(void *ctx, uint64_t index, uint64_t term,
 	(void)term;
 	core->result_count = core->effect_count = 0;
 	core->text_size = 0;
-	if (size != 0)
-		fsm_apply(core->state->fsm, index, data, size, &observer);
+	fsm_apply(core->state->fsm, index, data, size, &observer);
 	applied(core, index);
 	driver_applied(core->driver, core_view(core), index, core->results,
 		       core->result_count);
