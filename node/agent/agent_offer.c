@@ -1,0 +1,92 @@
+#include "node/agent/agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+static void token(struct machine_offer *offer, const char *kind,
+		  const char *value)
+{
+	char *to = offer->tokens[offer->token_count];
+
+	if (offer->token_count == FSM_TOKENS_MAX)
+		return;
+	if (snprintf(to, FSM_TOKEN_SIZE_MAX, "%s:%s", kind, value) <
+	    (int)FSM_TOKEN_SIZE_MAX)
+		offer->token_count++;
+}
+
+/* The value of "name : value" in /proc/cpuinfo; false if there is none. */
+static bool cpuinfo(const char *name, char *value, size_t size)
+{
+	FILE *file = fopen("/proc/cpuinfo", "re");
+	char line[4096];
+	bool found = false;
+
+	while (file && !found && fgets(line, sizeof line, file)) {
+		char *colon = strchr(line, ':');
+
+		if (!colon || strncmp(line, name, strlen(name)) != 0)
+			continue;
+		colon[strcspn(colon, "\n")] = '\0';
+		colon += 1 + strspn(colon + 1, " \t");
+		snprintf(value, size, "%s", colon);
+		found = true;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static void cpu_tokens(struct machine_offer *offer)
+{
+	static const char *const features[] = { "sev", "sev_es", "sev_snp" };
+	char value[4096];
+	struct utsname name;
+
+	if (uname(&name) == 0)
+		token(offer, "arch", strcmp(name.machine, "aarch64") == 0 ?
+		      "arm64" : name.machine);
+	if (cpuinfo("vendor_id", value, sizeof value))
+		token(offer, "vendor", value);
+	if (!cpuinfo("flags", value, sizeof value))
+		return;
+	for (char *rest = value, *word; (word = strtok_r(rest, " ", &rest));)
+		for (size_t i = 0; i < COUNT_OF(features); i++)
+			if (strcmp(word, features[i]) == 0)
+				token(offer, "feature", word);
+}
+
+static uint64_t disk_mib(const char *directory)
+{
+	struct statvfs status;
+
+	if (statvfs(directory, &status) < 0)
+		return 0;
+	return status.f_bavail * status.f_frsize >> 20;
+}
+
+static uint64_t memory_mib(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ?
+	       ((uint64_t)pages * (uint64_t)size) >> 20 : 0;
+}
+
+void agent_offer(const struct agent_config *config, struct machine_offer *out)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	memset(out, 0, sizeof *out);
+	out->vcpus = config->vcpus ? (uint32_t)config->vcpus :
+		     cpus > 0 ? (uint32_t)cpus : 1;
+	out->memory_mib = config->memory_mib ? config->memory_mib :
+			  memory_mib();
+	out->disk_mib = config->disk_mib ? config->disk_mib :
+			disk_mib(config->directory);
+	token(out, "runner", "program");
+	cpu_tokens(out);
+}

@@ -1,0 +1,275 @@
+#include "node/agent/link.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "node/lib/clock.h"
+#include "node/lib/crypto.h"
+#include "node/lib/log.h"
+
+#define QUEUE_SIZE_MAX (8u << 20)
+#define BACKOFF_MS_MIN 50u
+#define BACKOFF_MS_MAX 3000u
+
+struct link {
+	uv_loop_t *loop;
+	struct stream_tls *tls;
+	struct link_events events;
+	void *ctx;
+	uv_timer_t retry;
+	struct stream *stream; /* connecting or open */
+	bool open, closing, timer_gone;
+	uint64_t since_ms;
+	uint32_t backoff_ms, next, count;
+	char addresses[LINK_ADDRESSES_MAX][64];
+};
+
+static void connect_next(uv_timer_t *timer);
+
+int link_address(const char *text, char *host, size_t host_size,
+		 uint16_t *port)
+{
+	const char *colon = strrchr(text, ':');
+	size_t size;
+	unsigned long value;
+	char *end;
+
+	if (!colon || colon == text || colon[1] < '0' || colon[1] > '9')
+		return BERTH_INVALID;
+	value = strtoul(colon + 1, &end, 10);
+	if (*end || value > 65535)
+		return BERTH_INVALID;
+	size = (size_t)(colon - text);
+	if (*text == '[' && colon[-1] == ']') {
+		text++;
+		size -= 2;
+	}
+	if (size == 0 || size >= host_size)
+		return BERTH_INVALID;
+	memcpy(host, text, size);
+	host[size] = '\0';
+	*port = (uint16_t)value;
+	return 0;
+}
+
+static uint32_t jitter(uint32_t ms)
+{
+	uint32_t random;
+
+	crypto_random(&random, sizeof random);
+	return ms / 2 + random % (ms / 2 + 1);
+}
+
+static void free_if_done(struct link *link)
+{
+	if (link->closing && link->timer_gone && !link->stream)
+		free(link);
+}
+
+static void retry(struct link *link)
+{
+	if (link->closing)
+		return;
+	(void)uv_timer_start(&link->retry, connect_next,
+			     jitter(link->backoff_ms), 0);
+	link->backoff_ms *= 2;
+	if (link->backoff_ms > BACKOFF_MS_MAX)
+		link->backoff_ms = BACKOFF_MS_MAX;
+}
+
+/* Any replica of our own cluster will do, and nobody else. */
+static bool peer_fits(struct link *link, const struct stream *stream)
+{
+	const struct identity *peer = stream_peer(stream);
+
+	return peer->role == IDENTITY_REPLICA &&
+	       strcmp(peer->cluster, stream_tls_self(link->tls)->cluster) == 0;
+}
+
+static void opened(void *ctx, struct stream *stream)
+{
+	struct link *link = ctx;
+
+	if (!peer_fits(link, stream)) {
+		log_warn("link", "%s is no replica of our cluster",
+			 stream_address(stream));
+		stream_close(stream, "not a replica of our cluster");
+		return;
+	}
+	log_info("link", "connected to replica %s at %s",
+		 stream_peer(stream)->name, stream_address(stream));
+	link->open = true;
+	link->since_ms = clock_monotonic_ms();
+	link->backoff_ms = BACKOFF_MS_MIN;
+	link->events.up(link->ctx);
+}
+
+static void framed(void *ctx, struct stream *stream, uint8_t type,
+		   const uint8_t *payload, size_t size)
+{
+	struct link *link = ctx;
+
+	(void)stream;
+	if (link->open && !link->closing)
+		link->events.frame(link->ctx, type, payload, size);
+}
+
+static void closed(void *ctx, struct stream *stream, const struct fault *fault)
+{
+	struct link *link = ctx;
+	bool was_open = link->open;
+
+	(void)stream;
+	link->stream = NULL;
+	link->open = false;
+	if (link->closing) {
+		free_if_done(link);
+		return;
+	}
+	log_warn("link", "%s: %s",
+		 link->addresses[(link->next + link->count - 1) % link->count],
+		 fault->text);
+	if (was_open)
+		link->events.down(link->ctx);
+	retry(link);
+}
+
+static void connect_next(uv_timer_t *timer)
+{
+	static const struct stream_events events = { opened, framed, closed };
+	static const struct stream_options options = {
+		.frame_size_max = AGENT_FRAME_SIZE_MAX,
+		.queue_size_max = QUEUE_SIZE_MAX,
+		.handshake_ms = 3000,
+	};
+	struct link *link = timer->data;
+	const char *address = link->addresses[link->next];
+	char host[64];
+	uint16_t port;
+
+	link->next = (link->next + 1) % link->count;
+	if (link_address(address, host, sizeof host, &port) != 0 ||
+	    stream_connect(&link->stream, link->loop, link->tls, host, port,
+			   ALPN_AGENT, NULL, &options, &events, link) != 0) {
+		link->stream = NULL;
+		retry(link);
+	}
+}
+
+bool link_up(const struct link *link)
+{
+	return link->open;
+}
+
+uint64_t link_since_ms(const struct link *link)
+{
+	return link->since_ms;
+}
+
+int link_send(struct link *link, uint8_t type, const void *payload,
+	      size_t size)
+{
+	struct stream_part part = { payload, size };
+
+	if (!link->open)
+		return BERTH_CLOSED;
+	return stream_send(link->stream, type, &part, 1);
+}
+
+void link_rotate(struct link *link, const char *why)
+{
+	if (link->open && link->stream)
+		stream_close(link->stream, why);
+}
+
+static bool known(const struct link *link, const char *address)
+{
+	for (uint32_t i = 0; i < link->count; i++)
+		if (strcmp(link->addresses[i], address) == 0)
+			return true;
+	return false;
+}
+
+void link_learn(struct link *link, const struct agent_replicas *replicas)
+{
+	char host[64];
+	uint16_t port;
+
+	for (uint32_t i = 0; i < replicas->count; i++) {
+		const char *address = replicas->rows[i].address;
+
+		if (link->count >= LINK_ADDRESSES_MAX || known(link, address) ||
+		    link_address(address, host, sizeof host, &port) != 0)
+			continue;
+		snprintf(link->addresses[link->count++],
+			 sizeof link->addresses[0], "%s", address);
+		log_info("link", "learned of a replica at %s", address);
+	}
+}
+
+static int add_addresses(struct link *link, const char *const *addresses,
+			 struct fault *fault)
+{
+	char host[64];
+	uint16_t port;
+
+	for (; *addresses && link->count < LINK_ADDRESSES_MAX; addresses++) {
+		if (strlen(*addresses) >= sizeof link->addresses[0] ||
+		    link_address(*addresses, host, sizeof host, &port) != 0)
+			return fault_set(fault, BERTH_INVALID,
+					 "replicas: \"%s\" is no host:port",
+					 *addresses);
+		snprintf(link->addresses[link->count++],
+			 sizeof link->addresses[0], "%s", *addresses);
+	}
+	if (link->count == 0)
+		return fault_set(fault, BERTH_INVALID, "replicas: none");
+	return 0;
+}
+
+int link_open(struct link **out, uv_loop_t *loop, struct stream_tls *tls,
+	      const char *const *addresses, const struct link_events *events,
+	      void *ctx, struct fault *fault)
+{
+	struct link *link = calloc(1, sizeof *link);
+	uint32_t random;
+	int code;
+
+	if (!link)
+		return fault_set(fault, BERTH_NOMEM, "link");
+	link->loop = loop;
+	link->tls = tls;
+	link->events = *events;
+	link->ctx = ctx;
+	link->backoff_ms = BACKOFF_MS_MIN;
+	code = add_addresses(link, addresses, fault);
+	if (code == 0 && uv_timer_init(loop, &link->retry) < 0)
+		code = fault_set(fault, BERTH_IO, "link: timer");
+	if (code != 0) {
+		free(link);
+		return code;
+	}
+	link->retry.data = link;
+	/* Agents spread over the replicas. */
+	crypto_random(&random, sizeof random);
+	link->next = random % link->count;
+	(void)uv_timer_start(&link->retry, connect_next, 0, 0);
+	*out = link;
+	return 0;
+}
+
+static void timer_closed(uv_handle_t *handle)
+{
+	struct link *link = handle->data;
+
+	link->timer_gone = true;
+	free_if_done(link);
+}
+
+void link_close(struct link *link)
+{
+	link->closing = true;
+	uv_close((uv_handle_t *)&link->retry, timer_closed);
+	if (link->stream)
+		stream_close(link->stream, "the agent ends");
+}

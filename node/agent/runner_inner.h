@@ -1,0 +1,59 @@
+/* Shared by the files of the runner. */
+#ifndef NODE_AGENT_RUNNER_INNER_H
+#define NODE_AGENT_RUNNER_INNER_H
+
+#include "node/agent/prepare.h"
+#include "node/agent/runner.h"
+#include "node/agent/runner_spec.h"
+
+struct run {
+	struct run *next;
+	struct runner *runner;
+	struct fencer_run row;     /* as the fencer last told */
+	bool mark;                 /* seen in this state */
+	enum run_status status;
+	uint32_t failures;         /* starts in a row that never answered */
+	uint32_t ends;             /* for the back-off */
+	char reason[FSM_TEXT_SIZE_MAX];
+	uint64_t retry_ms;         /* not before: prepare or start again */
+	uint64_t started_ms;       /* when START was taken */
+	uint64_t trimmed_ms;
+	uint64_t log_start;        /* where this start's output begins */
+	bool asking;               /* START waits for its answer */
+	bool started;              /* the fencer took a START, or told of it */
+	bool stopped;              /* we asked for a stop: it did not answer */
+	struct prepare_job *job;
+	struct prepared *prepared;
+	/* How the program is reached: its network namespace (binary) or the
+	 * directory of its socket (asgi), open; -1 while it is not running. */
+	int reach;
+};
+
+struct runner {
+	struct agent *agent;
+	struct run *runs;
+	bool session;
+};
+
+/* Directory of a run: short, for its socket's name is limited. */
+void runner__directory(const struct run *run, char path[PREPARE_PATH_MAX]);
+/* Does the program take connections? */
+bool runner__probe(struct run *run);
+
+/* The run's log, opened for appending; -1. */
+int runner__log_open(struct runner *runner, const struct hash *program);
+/* Writes our own line into it. */
+void runner__log_note(struct run *run, const char *format, ...)
+	PRINTF_LIKE(2, 3);
+/* Keeps the newest half when it is above the limit. */
+void runner__log_trim(struct run *run);
+/* The last line since this start, printable; empty if there is none. */
+void runner__log_last(struct run *run, char *line, size_t size);
+
+/* Statuses and what follows from them. */
+void runner__set(struct run *run, enum run_status status, const char *reason);
+void runner__retry(struct run *run, uint64_t now_ms);
+void runner__start(struct run *run, uint64_t now_ms);
+void runner__prepare(struct run *run);
+
+#endif
