@@ -6,7 +6,8 @@
 #include "node/replica/edge_internal.h"
 
 int api_open(struct api **out, struct edge *edge);
-void api_close(struct api *api);
+void api_close(struct api *api);  /* releases the edge when done */
+void api_finish(struct api *api); /* frees it, when nothing holds the edge */
 /* httpd's handler; ctx is the api. */
 void api_handle(void *ctx, struct httpd_request *request);
 /* A PEER_FORWARD payload from replica `peer`. Errors: MALFORMED. */

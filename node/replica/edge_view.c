@@ -58,7 +58,7 @@ static void end(struct view_batch *b, int code)
 
 static void close_run(struct core *core, struct core_call *call)
 {
-	fsm_view_close(core_fsm(core), of_call(call)->view);
+	core_view_close(core, of_call(call)->view);
 }
 
 static void close_done(struct core_call *call)
@@ -102,7 +102,7 @@ static void open_run(struct core *core, struct core_call *call)
 {
 	struct view_batch *b = of_call(call);
 
-	b->view = fsm_view_open(core_fsm(core));
+	b->view = core_view_open(core);
 	b->index = core_applied(core);
 	b->age_ms = core_applied_age_ms(core);
 }

@@ -1,0 +1,626 @@
+/* The way of an HTTP request: route, authority, consistency, waiting, reading,
+ * answering. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "node/replica/api_internal.h"
+
+#define TICK_MS 100u
+
+static const struct api_route routes[] = {
+	{ .method = "GET", .path = "/health", .consistency = STALE,
+	  .open = true, .copy = COPY_STATUS, .render = api_health },
+	{ .method = "GET", .path = "/metrics", .consistency = STALE,
+	  .copy = COPY_STATUS | COPY_REPLICA, .render = api_metrics },
+	{ .method = "GET", .path = "/api/v0/plan", .consistency = STALE,
+	  .open = true, .collection = COLLECTION_PROGRAMS,
+	  .view = api_v0_plan },
+	{ .method = "GET", .path = "/api/v0/nodes", .consistency = STALE,
+	  .open = true, .collection = COLLECTION_CRNS, .view = api_v0_nodes },
+	{ .method = "GET", .path = "/api/v0/allocation/{hash}",
+	  .consistency = STALE, .open = true,
+	  .collection = COLLECTION_PROGRAMS, .copy = COPY_PROGRAM,
+	  .render = api_v0_allocation },
+	{ .method = "*", .path = "/vm/{hash}...",
+	  .consistency = LINEARIZABLE, .open = true, .fallback = true,
+	  .copy = COPY_PROGRAM, .render = api_door },
+	{ .method = "GET", .path = "/admin/v1/cluster",
+	  .consistency = LINEARIZABLE, .copy = COPY_STATUS | COPY_REPLICA,
+	  .render = api_cluster },
+	{ .method = "GET", .path = "/admin/v1/replicas",
+	  .consistency = LINEARIZABLE, .copy = COPY_STATUS | COPY_REPLICA,
+	  .render = api_replicas },
+	{ .method = "GET", .path = "/admin/v1/crns",
+	  .consistency = LINEARIZABLE, .collection = COLLECTION_CRNS,
+	  .view = api_crns },
+	{ .method = "GET", .path = "/admin/v1/crns/{hash}",
+	  .consistency = LINEARIZABLE, .collection = COLLECTION_CRNS,
+	  .copy = COPY_CRN, .render = api_crn },
+	{ .method = "GET", .path = "/admin/v1/programs",
+	  .consistency = LINEARIZABLE, .collection = COLLECTION_PROGRAMS,
+	  .view = api_programs },
+	{ .method = "GET", .path = "/admin/v1/programs/{hash}",
+	  .consistency = LINEARIZABLE, .collection = COLLECTION_PROGRAMS,
+	  .want_run = true, .copy = COPY_PROGRAM | COPY_REASON,
+	  .render = api_program },
+	{ .method = "GET", .path = "/admin/v1/programs/{hash}/where",
+	  .consistency = LINEARIZABLE, .collection = COLLECTION_PROGRAMS,
+	  .want_run = true, .copy = COPY_PROGRAM | COPY_REASON,
+	  .render = api_where },
+	{ .method = "GET", .path = "/admin/v1/programs/{hash}/logs",
+	  .consistency = LINEARIZABLE, .fallback = true,
+	  .copy = COPY_PROGRAM, .render = api_logs },
+	{ .method = "GET", .path = "/admin/v1/events", .consistency = STALE,
+	  .handle = api_events },
+	{ .method = "GET", .path = "/admin/v1/intake", .consistency = STALE,
+	  .handle = api_intake },
+	{ .method = "POST", .path = "/admin/v1/programs", .mutation = true,
+	  .handle = api_put_programs },
+	{ .method = "DELETE", .path = "/admin/v1/programs/{hash}",
+	  .mutation = true, .handle = api_forget_program },
+	{ .method = "PUT", .path = "/admin/v1/crns/{hash}", .mutation = true,
+	  .handle = api_put_crn },
+	{ .method = "DELETE", .path = "/admin/v1/crns/{hash}",
+	  .mutation = true, .handle = api_remove_crn },
+	{ .method = "POST", .path = "/admin/v1/crns/{hash}/fence-confirm",
+	  .mutation = true, .copy = COPY_STATUS,
+	  .handle = api_fence_confirm },
+};
+
+/* --- answering -------------------------------------------------------------- */
+
+void api_free(struct api_request *request)
+{
+	struct edge *edge = request->edge;
+
+	free(request->path);
+	free(request->query);
+	free(request->body);
+	free(request->copy.texts);
+	free(request->subjects);
+	jsonw_fini(&request->json);
+	free(request);
+	edge_release(edge);
+}
+
+struct heads {
+	struct httpd_header list[12];
+	uint32_t count;
+	char numbers[4][24], id[33];
+};
+
+static void head(struct heads *h, const char *name, const char *value)
+{
+	h->list[h->count++] = (struct httpd_header){ name, value };
+}
+
+static void head_number(struct heads *h, unsigned slot, const char *name,
+			uint64_t value)
+{
+	snprintf(h->numbers[slot], sizeof h->numbers[0], "%" PRIu64, value);
+	head(h, name, h->numbers[slot]);
+}
+
+static void make_heads(struct heads *h, const struct api_request *request)
+{
+	const struct edge *edge = request->edge;
+
+	head_number(h, 0, "Berth-Index", request->index);
+	head_number(h, 1, "Berth-Term", edge->term);
+	head_number(h, 2, "Berth-Leader", edge->leader);
+	head_number(h, 3, "Berth-Age-Ms", request->age_ms);
+	if (request->route && request->route->open) {
+		head(h, "Access-Control-Allow-Origin", "*");
+		head(h, "Access-Control-Expose-Headers",
+		     "Berth-Index, Berth-Term, Berth-Leader, Berth-Age-Ms");
+	}
+	if (request->route && request->route->mutation) {
+		hex_encode(request->id, sizeof request->id, h->id);
+		head(h, "Berth-Request-Id", h->id);
+	}
+	if (*request->location)
+		head(h, "Location", request->location);
+}
+
+void api_respond(struct api_request *request, int status,
+		 const char *content_type, const void *body, size_t size)
+{
+	struct heads h = { 0 };
+
+	if (request->http) {
+		make_heads(&h, request);
+		httpd_respond(request->http, status, h.list, h.count,
+			      content_type, body, size);
+	} else {
+		api_forward_answer(request, status, content_type, body, size);
+	}
+	api_free(request);
+}
+
+void api_respond_json(struct api_request *request, int status)
+{
+	struct json_writer *w = &request->json;
+
+	if (w->failed) {
+		jsonw_fini(w);
+		jsonw_init(w);
+		api_fail(request, 500, "nomem", "no memory for the answer");
+		return;
+	}
+	api_respond(request, status, "application/json", w->data, w->size);
+}
+
+void api_fail(struct api_request *request, int status, const char *code,
+	      const char *format, ...)
+{
+	struct json_writer w;
+	char message[1024], id[33];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof message, format, args);
+	va_end(args);
+	jsonw_init(&w);
+	jsonw_object(&w, NULL);
+	jsonw_string(&w, "error", code);
+	jsonw_text(&w, "message", message, strlen(message));
+	if (request->route && request->route->mutation && status == 503) {
+		hex_encode(request->id, sizeof request->id, id);
+		jsonw_string(&w, "request", id);
+	}
+	jsonw_object_end(&w);
+	api_respond(request, status, "application/json", w.data, w.size);
+	jsonw_fini(&w);
+}
+
+void api_fail_code(struct api_request *request, int code)
+{
+	switch (code) {
+	case BERTH_NOTLEADER:
+	case BERTH_CLOSED:
+		api_fail(request, 503, "no_leader",
+			 "no leader is known: surely not done");
+		break;
+	case BERTH_UNKNOWN_OUTCOME:
+		api_fail(request, 503, "unknown_outcome",
+			 "the leader was lost on the way: ask again under the"
+			 " same request id");
+		break;
+	case BERTH_BUSY:
+		api_fail(request, 429, "busy", "too much is under way");
+		break;
+	case BERTH_TIMEOUT:
+		api_fail(request, 503, "no_leader", "this replica lags");
+		break;
+	default:
+		api_fail(request, 500, "internal", "%s",
+			 berth_error_text(code));
+		break;
+	}
+}
+
+/* --- reading ----------------------------------------------------------------- */
+
+static void copied(struct core_call *call)
+{
+	struct api_request *request = (struct api_request *)(void *)
+		((char *)call - offsetof(struct api_request, call));
+
+	if (call->code)
+		api_fail_code(request, call->code);
+	else if (request->route->render)
+		request->route->render(request);
+	else
+		request->route->handle(request);
+}
+
+static struct api_request *of_job(struct edge_view_job *job)
+{
+	return (struct api_request *)(void *)
+		((char *)job - offsetof(struct api_request, job));
+}
+
+static void view_work(struct edge_view_job *job, const struct fsm_view *view)
+{
+	struct api_request *request = of_job(job);
+
+	request->route->view(request, view);
+}
+
+static void viewed(struct edge_view_job *job, int code)
+{
+	struct api_request *request = of_job(job);
+
+	request->index = job->index;
+	request->age_ms = job->age_ms;
+	if (code)
+		api_fail_code(request, code);
+	else if (request->error)
+		api_fail(request, request->status, request->error, "%s",
+			 request->message);
+	else
+		api_respond_json(request, 200);
+}
+
+static void fetch(struct api_request *request)
+{
+	const struct api_route *route = request->route;
+	int code;
+
+	if (route->view) {
+		request->job.work = view_work;
+		request->job.done = viewed;
+		edge_view(request->edge, &request->job);
+	} else if (route->copy) {
+		request->call = (struct core_call){ .run = api_copy_run,
+						    .done = copied };
+		code = core_post(request->edge->core, &request->call);
+		if (code)
+			api_fail_code(request, code);
+	} else {
+		route->handle(request);
+	}
+}
+
+/* --- waiting ------------------------------------------------------------------- */
+
+static stamp_t changed_of(const struct api_request *request)
+{
+	const struct edge *edge = request->edge;
+
+	return request->route->collection == COLLECTION_CRNS
+		       ? edge->crns_changed : edge->programs_changed;
+}
+
+static void proceed(struct api_request *request)
+{
+	struct api *api = request->api;
+
+	if (request->wait_index && changed_of(request) <= request->wait_index &&
+	    uv_now(api->edge->loop) < request->wait_until_ms && !api->closing) {
+		if (api->waiting_count >= API_WAITING_MAX) {
+			api_fail(request, 429, "busy",
+				 "too many queries are waiting");
+			return;
+		}
+		request->next = api->waiting;
+		api->waiting = request;
+		api->waiting_count++;
+		return;
+	}
+	fetch(request);
+}
+
+void api_wake(struct api *api)
+{
+	struct api_request *list = api->waiting, *next;
+
+	api->waiting = NULL;
+	api->waiting_count = 0;
+	for (; list; list = next) {
+		next = list->next;
+		proceed(list);
+	}
+}
+
+static void tick(uv_timer_t *timer)
+{
+	api_wake(timer->data);
+}
+
+static bool parse_wait(struct api_request *request)
+{
+	uint64_t ms = 5000;
+	uint64_t index;
+
+	if (!api_param_number(request, "index", 0, UINT64_MAX, &index))
+		return false;
+	if (!api_param_duration(request, "wait", &ms))
+		return false;
+	if (ms > API_WAIT_MS_MAX)
+		ms = API_WAIT_MS_MAX;
+	if (request->route->collection == COLLECTION_NONE)
+		return true;
+	request->wait_index = index;
+	request->wait_until_ms = uv_now(request->edge->loop) + ms;
+	return true;
+}
+
+/* --- consistency ------------------------------------------------------------------ */
+
+static void read_done(struct edge_read *read, int code)
+{
+	struct api_request *request = read->ctx;
+
+	if (code && !request->route->fallback)
+		api_fail_code(request, code);
+	else
+		proceed(request);
+}
+
+static void read_lost(struct api_request *request, int code)
+{
+	api_fail_code(request, code == BERTH_UNKNOWN_OUTCOME ? BERTH_NOTLEADER
+							     : code);
+}
+
+static void read_request(struct api_request *request)
+{
+	struct edge *edge = request->edge;
+
+	if (request->consistency == LEADER && !edge_is_leader(edge)) {
+		if (request->http)
+			api_forward(request, edge->leader, false, read_lost);
+		else
+			api_fail_code(request, BERTH_NOTLEADER);
+		return;
+	}
+	/* How a program runs is known to the leader only: ask it even then. */
+	if (request->consistency == LINEARIZABLE ||
+	    (request->consistency == LEADER && request->route->want_run)) {
+		request->read.ctx = request;
+		request->read.done = read_done;
+		request->read.want_run = request->route->want_run;
+		request->read.program = request->hash;
+		edge_read(edge, &request->read);
+		return;
+	}
+	proceed(request);
+}
+
+static bool parse_consistency(struct api_request *request)
+{
+	char value[16];
+
+	request->consistency = request->route->consistency;
+	if (!api_param(request, "consistency", value, sizeof value))
+		return true;
+	if (!strcmp(value, "stale"))
+		request->consistency = STALE;
+	else if (!strcmp(value, "leader"))
+		request->consistency = LEADER;
+	else if (!strcmp(value, "linearizable"))
+		request->consistency = LINEARIZABLE;
+	else {
+		api_fail(request, 400, "malformed", "consistency: stale, "
+			 "leader or linearizable");
+		return false;
+	}
+	return true;
+}
+
+static void mutation_lost(struct api_request *request, int code)
+{
+	api_fail_code(request, code == BERTH_TIMEOUT ? BERTH_UNKNOWN_OUTCOME
+						     : code);
+}
+
+static void mutate(struct api_request *request)
+{
+	struct edge *edge = request->edge;
+
+	if (request->authority != HTTPD_LOCAL &&
+	    request->authority != HTTPD_OPERATOR) {
+		api_fail(request, 403, "denied", "changes need the admin"
+			 " socket or an operator's certificate");
+	} else if (edge_is_leader(edge)) {
+		if (request->http)
+			log_info("api", "%s %s by %s", request->method,
+				 request->path, request->who);
+		fetch(request);
+	} else if (request->http && edge->leader) {
+		log_info("api", "%s %s by %s, to replica %" PRIu64,
+			 request->method, request->path, request->who,
+			 edge->leader);
+		api_forward(request, edge->leader, false, mutation_lost);
+	} else {
+		api_fail_code(request, BERTH_NOTLEADER);
+	}
+}
+
+/* --- routing --------------------------------------------------------------------- */
+
+/* Matches `path` with a route's; fills hash and rest. -1: another path, 1: the
+ * hash is none. */
+static int match(const char *route, const char *path, struct hash *hash,
+		 const char **rest)
+{
+	char text[65];
+	int bad = 0;
+
+	while (*route) {
+		if (!strcmp(route, "...")) {
+			*rest = path;
+			return *path && *path != '/' ? -1 : bad;
+		}
+		if (*route == '{') {
+			size_t length = strcspn(path, "/");
+
+			route += strlen("{hash}");
+			snprintf(text, sizeof text, "%.*s",
+				 (int)(length < 64 ? length : 64), path);
+			if (length != 64 || hash_parse(text, hash))
+				bad = 1;
+			path += length;
+			continue;
+		}
+		if (*route++ != *path++)
+			return -1;
+	}
+	return *path ? -1 : bad;
+}
+
+static bool find_route(struct api_request *request)
+{
+	bool known = false, bad = false;
+
+	for (size_t i = 0; i < COUNT_OF(routes); i++) {
+		const struct api_route *route = &routes[i];
+		int how = match(route->path, request->path, &request->hash,
+				&request->rest);
+
+		if (how < 0)
+			continue;
+		known = true;
+		if (strcmp(route->method, request->method) &&
+		    strcmp(route->method, "*"))
+			continue;
+		bad = how != 0;
+		request->route = route;
+		break;
+	}
+	if (request->route && !bad)
+		return true;
+	if (request->route)
+		api_fail(request, 400, "malformed",
+			 "a hash has 64 hexadecimal digits");
+	else if (known)
+		api_fail(request, 405, "method", "%s is not for this path",
+			 request->method);
+	else
+		api_fail(request, 404, "not_found", "no such path");
+	return false;
+}
+
+void api_begin(struct api_request *request)
+{
+	metric_add(&request->edge->metrics.http_requests, 1);
+	if (!find_route(request))
+		return;
+	if (!request->edge->core || request->api->closing) {
+		api_fail_code(request, BERTH_NOTLEADER);
+		return;
+	}
+	if (request->route->mutation)
+		mutate(request);
+	else if (parse_consistency(request) && parse_wait(request))
+		read_request(request);
+}
+
+struct api_request *api_request_open(struct api *api)
+{
+	struct api_request *request = calloc(1, sizeof *request);
+
+	if (!request)
+		return NULL;
+	request->api = api;
+	request->edge = api->edge;
+	jsonw_init(&request->json);
+	edge_hold(api->edge);
+	return request;
+}
+
+/* --- from our listeners --------------------------------------------------------------- */
+
+static bool options(struct httpd_request *http)
+{
+	static const struct httpd_header cors[] = {
+		{ "Access-Control-Allow-Origin", "*" },
+		{ "Access-Control-Allow-Methods", "GET, OPTIONS" },
+		{ "Access-Control-Allow-Headers", "*" },
+		{ "Access-Control-Max-Age", "600" },
+	};
+
+	if (strcmp(httpd_method(http), "OPTIONS") ||
+	    !strncmp(httpd_path(http), "/vm/", 4))
+		return false;
+	httpd_respond(http, 204, cors, COUNT_OF(cors), NULL, NULL, 0);
+	return true;
+}
+
+static bool take_id(struct api_request *request)
+{
+	const char *id = httpd_header(request->http, "berth-request-id");
+
+	if (!id) {
+		crypto_random(request->id, sizeof request->id);
+		return true;
+	}
+	if (strlen(id) == 32 &&
+	    hex_decode(id, 32, request->id, sizeof request->id) == 0)
+		return true;
+	api_fail(request, 400, "malformed",
+		 "Berth-Request-Id: 32 hexadecimal digits");
+	return false;
+}
+
+static bool copy_request(struct api_request *request,
+			 struct httpd_request *http)
+{
+	const char *query = httpd_query(http);
+	const void *body = httpd_body(http, &request->body_size);
+
+	request->http = http;
+	request->path = strdup(httpd_raw_path(http));
+	request->query = strdup(query ? query : "");
+	request->body = malloc(request->body_size + 1);
+	if (!request->path || !request->query || !request->body)
+		return false;
+	if (request->body_size)
+		memcpy(request->body, body, request->body_size);
+	request->body[request->body_size] = 0;
+	snprintf(request->method, sizeof request->method, "%.7s",
+		 httpd_method(http));
+	request->authority = httpd_authority(http);
+	snprintf(request->who, sizeof request->who, "%s",
+		 httpd_who(http) ? httpd_who(http) : "");
+	return true;
+}
+
+void api_handle(void *ctx, struct httpd_request *http)
+{
+	struct api *api = ctx;
+	struct api_request *request;
+
+	if (options(http))
+		return;
+	request = api_request_open(api);
+	if (!request || !copy_request(request, http)) {
+		httpd_respond_error(http, 503, "nomem", "out of memory");
+		if (request)
+			api_free(request);
+		return;
+	}
+	if (take_id(request))
+		api_begin(request);
+}
+
+int api_open(struct api **out, struct edge *edge)
+{
+	struct api *api = calloc(1, sizeof *api);
+
+	if (!api)
+		return BERTH_NOMEM;
+	api->edge = edge;
+	api->overlay = place_overlay_open();
+	api->tick.data = api;
+	uv_timer_init(edge->loop, &api->tick);
+	uv_timer_start(&api->tick, tick, TICK_MS, TICK_MS);
+	edge_hold(edge);
+	*out = api;
+	return 0;
+}
+
+static void tick_closed(uv_handle_t *handle)
+{
+	struct api *api = handle->data;
+
+	edge_release(api->edge);
+}
+
+void api_close(struct api *api)
+{
+	api->closing = true;
+	api_wake(api);
+	uv_close((uv_handle_t *)&api->tick, tick_closed);
+}
+
+void api_finish(struct api *api)
+{
+	if (!api)
+		return;
+	place_overlay_close(api->overlay);
+	free(api);
+}
