@@ -51,6 +51,8 @@ struct core {
 	struct core_state *state;
 	struct { struct fsm_view *view; struct core_state *state; }
 		views[CORE_VIEWS_MAX];
+	struct core_call *running; /* inside its run */
+	bool finished;             /* it was finished there */
 	bool stopping, failed, moved; /* moved: the edge is told at the end */
 	uint64_t applied, applied_ms;
 	uint64_t leader, term; /* as last told */

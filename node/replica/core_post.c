@@ -32,14 +32,23 @@ static void call_done(void *ctx, struct queue_item *item)
 	call->done(call);
 }
 
-void core_call_finish(struct core *core, struct core_call *call)
+static void send_back(struct core *core, struct core_call *call)
 {
 	struct call_item *item =
 		item_new(sizeof *item, sizeof *item, call_done);
 
-	call->pending = false;
 	item->call = call;
 	queue_must_put(&core->out, &item->item);
+}
+
+/* From here the call is the edge's. One that is finished inside its own run
+ * goes back when run has returned, for run may still look at it. */
+void core_call_finish(struct core *core, struct core_call *call)
+{
+	if (call == core->running)
+		core->finished = true;
+	else
+		send_back(core, call);
 }
 
 static void call_run(void *ctx, struct queue_item *item)
@@ -47,14 +56,20 @@ static void call_run(void *ctx, struct queue_item *item)
 	struct core_call *call = ((struct call_item *)item)->call;
 	struct core *core = ctx;
 
+	bool waits;
+
 	free(item);
 	call->pending = false;
+	core->running = call;
+	core->finished = false;
 	if (core->stopping || core->failed)
 		call->code = BERTH_CLOSED;
 	else
 		call->run(core, call);
-	if (!call->pending)
-		core_call_finish(core, call);
+	waits = call->pending && !core->finished;
+	core->running = NULL;
+	if (!waits)
+		send_back(core, call);
 }
 
 int core_post(struct core *core, struct core_call *call)
