@@ -111,7 +111,9 @@ int archive_zip(const char *file, struct archive_tree *tree,
 
 	if (!archive)
 		return fault_set(fault, BERTH_NOMEM, "out of memory");
-	archive_read_support_format_zip(archive);
+	/* By its directory only: one that is cut off, or says something else
+	 * than the entries, is damaged. */
+	archive_read_support_format_zip_seekable(archive);
 	archive_read_support_format_tar(archive);
 	archive_read_support_filter_gzip(archive);
 	archive_read_support_filter_bzip2(archive);
