@@ -148,7 +148,7 @@ bool peers_send(struct peers *peers, uint64_t id,
 		const struct replica_part *parts, uint32_t count)
 {
 	struct peer_link *link = current(peers, id);
-	struct stream_part few[PARTS_MAX], *all = few;
+	struct stream_part few[PARTS_MAX] = { { NULL, 0 } }, *all = few;
 	int code;
 
 	if (link == NULL)
