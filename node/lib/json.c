@@ -16,6 +16,10 @@ int json_parse(const char *text, size_t size, size_t size_max, json_t **out,
 		return fault_set(fault, BERTH_TOOBIG,
 				 "json: %zu bytes are above %zu", size,
 				 size_max);
+	/* The library takes a NUL byte for the end: it would miss the rest. */
+	if (size > 0 && memchr(text, '\0', size))
+		return fault_set(fault, BERTH_MALFORMED,
+				 "json: a NUL byte in the text");
 	value = json_loadb(text, size,
 			   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!value && json_error_code(&error) == json_error_out_of_memory)
