@@ -126,7 +126,8 @@ uint64_t fsm_hash(const struct fsm *fsm);
 
 /* --- reading ------------------------------------------------------------ */
 
-/* The live state: read only where apply runs. */
+/* The live state: read only where apply runs. Texts read from it are good
+ * until the next apply. */
 const struct fsm_view *fsm_live(const struct fsm *fsm);
 
 /* A frozen copy, readable from any thread while apply goes on. Open and close
@@ -138,6 +139,7 @@ void fsm_view_close(struct fsm *fsm, struct fsm_view *view);
 struct fsm_status {
 	uint64_t index, term, gen, c_ms, wall_ms, quar_until_ms, leader;
 	uint32_t program_count, crn_count, assigned_count, pending_count;
+	uint32_t unsurveyed_count; /* CRNs that a restore still waits for (R17) */
 	stamp_t programs_changed, crns_changed; /* for blocking queries */
 	bool configured;
 	struct fsm_config config;
@@ -155,9 +157,11 @@ struct fsm_program {
 	enum program_source source;
 	enum program_kind kind;
 	bool superseded, waiting_for_replaced, has_replaces, amendable;
+	bool forgotten; /* its record goes when it is FREE */
 	bool persistent, hold, orphan, lost, has_data, has_data_crn;
 	bool move_without_data, has_node_pin;
 	slot_t crn;
+	/* epoch and gen stay those of the last Assign when it is FREE. */
 	stamp_t session, epoch, v_rev, changed;
 	uint64_t gen, code_revision, time_ms, since_wall_ms;
 	struct text owner, name;
@@ -176,7 +180,9 @@ struct fsm_crn {
 	enum crn_watchdog watchdog;
 	uint32_t k_ms, vcpus, vcpus_used, program_count;
 	uint64_t memory_mib, memory_mib_used, disk_mib, disk_mib_used;
-	uint64_t exp_ms, gen;
+	uint64_t exp_ms, gen, seq_seen;
+	stamp_t seen;           /* last visible change; changed: of its set */
+	stamp_t survey_session; /* session at NewGen, while not surveyed */
 	struct text name, owner, url, unfenced_reason;
 	uint8_t nonce[16];
 	uint32_t token_count;
@@ -207,6 +213,17 @@ slot_t fsm_crn_next_program(const struct fsm_view *view, slot_t crn,
 			    slot_t previous);
 uint32_t fsm_program_moves(const struct fsm_view *view, slot_t program,
 			   struct fsm_move *moves, uint32_t max);
+
+/* CRNs where a program failed to start (R24), newest first; `now`: it is still
+ * excluded there. The reason stays known afterwards. */
+struct fsm_exclusion {
+	slot_t crn;
+	bool now;
+	uint64_t until_ms; /* on C */
+	struct text reason;
+};
+uint32_t fsm_program_exclusions(const struct fsm_view *view, slot_t program,
+				struct fsm_exclusion *out, uint32_t max);
 
 /* One row of the set that a CRN should run: ASSIGNED, of its live session. */
 struct desired_row {
