@@ -148,6 +148,7 @@ void driver__runs_heard(struct driver *d, const struct fsm_view *view,
 {
 	const struct hash *crn = &d->agents[agent].crn;
 	struct driver_run *run;
+	uint32_t at;
 
 	if (m->session != d->agents[agent].session)
 		return; /* an older session's words */
@@ -155,7 +156,8 @@ void driver__runs_heard(struct driver *d, const struct fsm_view *view,
 	for (uint32_t i = 0; i < m->run_count; i++) {
 		if (!is_current(view, crn, &m->runs[i]))
 			continue;
-		run = &d->runs[run_of(d, agent, &m->runs[i])];
+		at = run_of(d, agent, &m->runs[i]); /* may move d->runs */
+		run = &d->runs[at];
 		run->mark = d->run_mark;
 		run->status = m->runs[i].status;
 		run->failures = m->runs[i].failures;
