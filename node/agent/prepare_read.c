@@ -51,7 +51,7 @@ static bool volume_name_fits(const char *name)
 }
 
 static int check_volume(const struct aleph_volume *volume,
-			struct fault *fault)
+			const json_t *json, struct fault *fault)
 {
 	if (!volume->mount || !mount_fits(volume->mount))
 		return fault_set(fault, BERTH_INVALID,
@@ -59,7 +59,7 @@ static int check_volume(const struct aleph_volume *volume,
 				 volume->mount ? volume->mount : "");
 	if (volume->kind != VOLUME_PERSISTENT)
 		return 0;
-	if (volume->ref)
+	if (json_is_object(json_object_get(json, "parent")))
 		return fault_set(fault, BERTH_INVALID,
 				 "volume %.100s: a parent image is not supported",
 				 volume->mount);
@@ -103,6 +103,7 @@ static int check(const struct agent_config *config, struct prepared *prepared,
 		 struct fault *fault)
 {
 	const struct aleph_program *program = &prepared->program;
+	const json_t *volumes = json_object_get(prepared->content, "volumes");
 
 	if (program->kind != KIND_PROGRAM)
 		return fault_set(fault, BERTH_INVALID,
@@ -117,7 +118,8 @@ static int check(const struct agent_config *config, struct prepared *prepared,
 				 "runtime %.100s is not offered here",
 				 program->runtime_ref);
 	for (uint32_t i = 0; i < program->volume_count; i++) {
-		int code = check_volume(&program->volumes[i], fault);
+		int code = check_volume(&program->volumes[i],
+					json_array_get(volumes, i), fault);
 
 		if (code != 0)
 			return code;
