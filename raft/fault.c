@@ -30,9 +30,12 @@ int fault_wrap(struct fault *fault, const char *format, ...)
 	length = vsnprintf(fault->text, sizeof fault->text, format, args);
 	va_end(args);
 	size = length < 0 ? 0 : (size_t)length;
-	if (size < sizeof fault->text)
+	if (size + 2 < sizeof fault->text) {
+		memcpy(fault->text + size, ": ", 3);
+		size += 2;
 		snprintf(fault->text + size, sizeof fault->text - size,
-			 ": %s", rest);
+			 "%.*s", (int)(sizeof fault->text - size - 1), rest);
+	}
 	return fault->code;
 }
 

@@ -1,0 +1,213 @@
+/* What happens to the world, and what its users want of it. */
+#include <stdlib.h>
+
+#include "raft/bytes.h"
+#include "tests/sim/sim.h"
+
+static uint64_t later(struct world *world, uint64_t every_ms)
+{
+	if (!every_ms)
+		return UINT64_MAX;
+	return world->now_us + 1 +
+	       chance_below(&world->chance, every_ms * 2000);
+}
+
+void faults_plan(struct world *world)
+{
+	const struct options *o = &world->options;
+
+	world->next_submit_us = later(world, o->submit_every_ms);
+	world->next_crash_us = later(world, o->crash_every_ms);
+	world->next_cut_us = later(world, o->cut_every_ms);
+	world->next_change_us = later(world, o->change_every_ms);
+	world->next_transfer_us = later(world, o->transfer_every_ms);
+	world->next_read_us = later(world, o->submit_every_ms * 7);
+}
+
+/* --- users ---------------------------------------------------------------- */
+
+static void submit(struct world *world)
+{
+	struct node *node = &world->nodes[chance_below(&world->chance,
+						       world->node_count)];
+	uint8_t data[4096];
+	uint64_t index, i;
+	size_t size = 16 + chance_below(&world->chance,
+					world->options.entry_size + 1);
+
+	if (!node->alive || !node->leading_term)
+		node = world_leader(world);
+	if (!node)
+		return;
+	for (i = 0; i + 8 <= sizeof data && i < size; i += 8)
+		put_u64(data + i, chance_next(&world->chance));
+	if (replica_submit(node->replica, data, size,
+			   chance_percent(&world->chance, 20), &index) == 0)
+		node->submitted++;
+}
+
+struct reading {
+	struct replica_read read;
+	struct world *world;
+	uint64_t at_least;
+};
+
+/* Linearizable: at least what anybody had applied when it was asked. */
+static void on_read(void *ctx, int code, uint64_t index)
+{
+	struct reading *reading = ctx;
+
+	if (!code) {
+		reading->world->totals.reads++;
+		if (index < reading->at_least)
+			world_fail(reading->world, "a read is confirmed at "
+				   "%llu and misses %llu",
+				   (unsigned long long)index,
+				   (unsigned long long)reading->at_least);
+	}
+	free(reading);
+}
+
+static void read_something(struct world *world)
+{
+	struct node *node = &world->nodes[chance_below(&world->chance,
+						       world->node_count)];
+	struct reading *reading;
+
+	if (!node->alive)
+		return;
+	reading = calloc(1, sizeof *reading);
+	if (!reading)
+		abort();
+	reading->world = world;
+	reading->at_least = oracle_last(world->oracle);
+	reading->read.ctx = reading;
+	reading->read.done = on_read;
+	replica_read_index(node->replica, &reading->read);
+}
+
+/* --- disasters ------------------------------------------------------------- */
+
+static void crash(struct world *world)
+{
+	struct node *node = &world->nodes[chance_below(&world->chance,
+						       world->node_count)];
+
+	if (!node->alive)
+		return;
+	node->restart_us = world->now_us +
+			   chance_below(&world->chance, 3000000);
+	world->totals.crashes++;
+	if (chance_percent(&world->chance, 50)) {
+		world->totals.torn++;
+		disk_fuse(node->disk, 1 + chance_below(&world->chance, 12));
+		return;
+	}
+	node_crash(node);
+}
+
+static void cut(struct world *world)
+{
+	uint32_t a = (uint32_t)chance_below(&world->chance, world->node_count);
+	uint32_t b = (uint32_t)chance_below(&world->chance, world->node_count);
+	uint32_t low = a < b ? a : b, high = a < b ? b : a;
+
+	if (low == high)
+		return;
+	if (world->links[low][high].cut[0] || world->links[low][high].cut[1]) {
+		world->links[low][high].cut[0] =
+			world->links[low][high].cut[1] = false;
+		return;
+	}
+	world->links[low][high].cut[0] = chance_percent(&world->chance, 70);
+	world->links[low][high].cut[1] =
+		!world->options.one_way || chance_percent(&world->chance, 50);
+	if (chance_percent(&world->chance, 50))
+		link_break(world, low, high, world->now_us + 50000);
+}
+
+static void restart_due(struct world *world)
+{
+	uint32_t i;
+
+	for (i = 0; i < world->node_count; i++) {
+		struct node *node = &world->nodes[i];
+
+		if (!node->alive && !node->gone &&
+		    node->restart_us <= world->now_us) {
+			if (!world->healed &&
+			    chance_percent(&world->chance, 10))
+				disk_fuse(node->disk,
+					  1 + chance_below(&world->chance,
+							   20));
+			node_start(node);
+			if (!node->alive)
+				node->restart_us = world->now_us + 100000;
+		}
+	}
+}
+
+static uint64_t restart_next(const struct world *world)
+{
+	uint64_t next = UINT64_MAX;
+	uint32_t i;
+
+	for (i = 0; i < world->node_count; i++) {
+		const struct node *node = &world->nodes[i];
+
+		if (!node->alive && !node->gone && node->restart_us < next)
+			next = node->restart_us;
+	}
+	return next < world->now_us ? world->now_us : next;
+}
+
+uint64_t faults_next_us(const struct world *world)
+{
+	uint64_t next = restart_next(world);
+
+	if (world->next_submit_us < next)
+		next = world->next_submit_us;
+	if (world->next_read_us < next)
+		next = world->next_read_us;
+	if (world->healed)
+		return next;
+	if (world->next_crash_us < next)
+		next = world->next_crash_us;
+	if (world->next_cut_us < next)
+		next = world->next_cut_us;
+	if (world->next_change_us < next)
+		next = world->next_change_us;
+	if (world->next_transfer_us < next)
+		next = world->next_transfer_us;
+	return next;
+}
+
+void faults_happen(struct world *world)
+{
+	const struct options *o = &world->options;
+	uint64_t now = world->now_us;
+
+	restart_due(world);
+	if (world->next_submit_us <= now) {
+		submit(world);
+		world->next_submit_us = later(world, o->submit_every_ms);
+	}
+	if (world->next_read_us <= now) {
+		read_something(world);
+		world->next_read_us = later(world, o->submit_every_ms * 7);
+	}
+	if (world->healed)
+		return;
+	if (world->next_crash_us <= now) {
+		crash(world);
+		world->next_crash_us = later(world, o->crash_every_ms);
+	}
+	if (world->next_cut_us <= now) {
+		cut(world);
+		world->next_cut_us = later(world, o->cut_every_ms);
+	}
+	if (world->next_change_us <= now)
+		world->next_change_us = later(world, o->change_every_ms);
+	if (world->next_transfer_us <= now)
+		world->next_transfer_us = later(world, o->transfer_every_ms);
+}
