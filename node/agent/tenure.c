@@ -23,19 +23,17 @@ static struct tenure_run *run_free(struct tenure *t)
 	return NULL;
 }
 
-struct tenure_run *tenure_found(struct tenure *t, const struct tenure_run *run)
+struct tenure_run *tenure_found(struct tenure *t, uint32_t at,
+				const struct tenure_run *run)
 {
-	struct tenure_run *row = run_free(t);
-
-	REQUIRE(run->state != TENURE_RUN_NONE);
+	REQUIRE(at < COUNT_OF(t->runs) && run->state != TENURE_RUN_NONE);
+	REQUIRE(t->runs[at].state == TENURE_RUN_NONE);
 	REQUIRE(t->session == 0 && !t->nonce_drawn);
-	if (row == NULL)
-		return NULL;
-	*row = *run;
+	t->runs[at] = *run;
 	t->run_count++;
 	if (!run->hold)
 		t->fencing = true;
-	return row;
+	return &t->runs[at];
 }
 
 static bool exclusive_lives(struct tenure *t)

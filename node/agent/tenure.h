@@ -55,8 +55,9 @@ void tenure_init(struct tenure *t, const struct hash *crn,
 		 const struct hash *host, const struct hash *boot,
 		 uint64_t gen);
 
-/* A run that an earlier fencer left, found at start. NULL: no room. */
-struct tenure_run *tenure_found(struct tenure *t, const struct tenure_run *run);
+/* A run that an earlier fencer left, found at start; it takes runs[at]. */
+struct tenure_run *tenure_found(struct tenure *t, uint32_t at,
+				const struct tenure_run *run);
 
 /* R10: at or past the deadline the session ends. True when fencing begins
  * now: the caller shuts the gate and kills each run with hold = 0. */

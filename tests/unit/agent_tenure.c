@@ -675,8 +675,8 @@ static void test_found_runs(void **state)
 	struct tenure_run *run, *other;
 
 	(void)state;
-	run = tenure_found(&t, &left);
-	assert_non_null(tenure_found(&t, &held));
+	run = tenure_found(&t, 0, &left);
+	tenure_found(&t, 7, &held);
 	assert_int_equal(tenure_hello(&t, nonce_a), FENCER_NOT_DEAD);
 	assert_false(tenure_may_pet(&t, 0));
 	tenure_dead(&t, run);
