@@ -1,6 +1,5 @@
 #include "node/ccn/render.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -81,7 +80,7 @@ static void put_envelope(struct json_writer *w, const struct ccn_record *r,
 		     m->item_type == ALEPH_STORAGE ? "storage" : "ipfs");
 	jsonw_string(w, "item_hash", m->item_hash);
 	if (time_as_text)
-		put_time(w, "time", (uint64_t)llround(m->time * 1e6));
+		put_time(w, "time", (uint64_t)(m->time * 1e6 + 0.5));
 	else
 		jsonw_double(w, "time", m->time);
 	jsonw_string(w, "channel", m->channel[0] ? m->channel : NULL);
@@ -146,7 +145,7 @@ static void put_next_cursor(struct json_writer *w,
 		jsonw_null(w, "next_cursor");
 		return;
 	}
-	render_time((uint64_t)llround(last->message.time * 1e6), time,
+	render_time((uint64_t)(last->message.time * 1e6 + 0.5), time,
 		    sizeof time);
 	size = snprintf(plain, sizeof plain, "{\"h\":\"%s\",\"t\":\"%s\"}",
 			last->message.item_hash, time);

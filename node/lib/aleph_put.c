@@ -1,7 +1,6 @@
 /* A program in the terms of the state machine: what it needs become tokens
  * that a CRN must offer, each of them. */
 #include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -161,7 +160,7 @@ int aleph_program_put(const struct aleph_message *message,
 		.amendable = program->allow_amend,
 		.has_data = has_data,
 		.persistent = program->persistent,
-		.time_ms = (uint64_t)llround(message->time * 1000),
+		.time_ms = (uint64_t)(message->time * 1000 + 0.5),
 		.owner = bounded(program->address),
 		.name = bounded(program->name),
 		.vcpus = program->vcpus,
