@@ -83,12 +83,11 @@ struct edge {
 	bool viewing;
 
 	uint32_t busy; /* calls and jobs under way; close waits for zero */
-	uint32_t open_parts;
 	void (*fatal)(void *ctx, const struct fault *fault);
 	void *fatal_ctx;
 	void (*closed)(void *ctx);
 	void *closed_ctx;
-	uv_timer_t close_timer;
+	uv_timer_t close_timer, sweep_timer;
 };
 
 /* Counts what must come back before the edge may be freed. */
@@ -125,7 +124,7 @@ void edge_read(struct edge *edge, struct edge_read *read);
 void edge_read_engine(struct edge *edge, struct edge_read *read);
 void edge_read_leader(struct edge *edge); /* leader changed: try again */
 void edge_read_applied(struct edge *edge, uint64_t index);
-int edge_read_open(struct edge *edge);
+void edge_read_open(struct edge *edge);
 void edge_read_close(struct edge *edge);
 
 /* --- edge_view.c: work on a frozen view in the pool ---------------------- */

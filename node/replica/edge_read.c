@@ -287,11 +287,11 @@ static void poll_kick(struct edge *edge)
 		uv_timer_start(&edge->applied_timer, poll_now, 0, 0);
 }
 
-int edge_read_open(struct edge *edge)
+void edge_read_open(struct edge *edge)
 {
 	edge->applied_timer.data = edge;
 	edge->applied_poll = poll_now;
-	return uv_timer_init(edge->loop, &edge->applied_timer) ? BERTH_IO : 0;
+	uv_timer_init(edge->loop, &edge->applied_timer);
 }
 
 static void flush(struct edge_read *list)
