@@ -20,7 +20,7 @@
 #define ENTRY_SIZE_MAX (REPLICA_FRAME_SIZE_MAX - 4096u)
 #define APPEND_FRAME_SIZE (1u << 20)
 #define WRITE_HANG_MS 10000u
-#define CHUNK_SIZE (256u << 10)
+#define CHUNK_SIZE (128u << 10)
 #define HELD_BYTES_MAX (64u << 20)
 
 /* Frames between replicas; the first byte. */
@@ -79,8 +79,8 @@ struct snapshot_job {
 	bool busy, cancelled;
 };
 
-struct transfer_out; /* transfer.c: a snapshot that we send */
-struct transfer_in;  /* transfer.c: one that we are sent */
+struct transfer_out; /* transfer_out.c: a snapshot that we send */
+struct transfer_in;  /* transfer_in.c: one that we are sent */
 
 struct peer {
 	uint64_t id;
@@ -241,13 +241,21 @@ void install_begin(struct replica *r, struct raft_update *update);
 void install_done(struct replica *r, struct log_op *op);
 void sweep(struct replica *r);
 
-/* transfer.c */
+/* transfer_out.c */
+#define WANT_MORE 0u
+#define WANT_AGAIN 1u /* from that offset on, what was sent is lost */
+#define WANT_NOTHING 2u
 void transfer_offer(struct replica *r, const struct raft_message *message);
-void transfer_frame(struct replica *r, struct peer *peer, const uint8_t *data,
-		    size_t size);
+void transfer_wanted(struct replica *r, struct peer *peer,
+		     const uint8_t *data, size_t size);
 void transfer_link_down(struct replica *r, struct peer *peer);
 uint64_t transfer_oldest(const struct replica *r); /* index in use; or max */
-/* True: the staging file of that snapshot is whole; its metadata. */
+
+/* transfer_in.c */
+void transfer_frame(struct replica *r, struct peer *peer, const uint8_t *data,
+		    size_t size);
+/* True: that snapshot is here, as a whole staging file or because we are
+ * further; its metadata. */
 bool transfer_staged(struct replica *r, uint64_t index, uint64_t term,
 		     struct snapshot_meta *meta);
 void transfer_consumed(struct replica *r);

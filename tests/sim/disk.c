@@ -7,7 +7,7 @@
 #include "tests/sim/sim.h"
 
 #define SECTOR 512u
-#define NAMES_MAX 512u
+#define NAMES_MAX 4096u
 
 struct change { /* not yet synced */
 	struct change *next;

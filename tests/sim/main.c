@@ -51,6 +51,8 @@ static void draw_options(uint64_t seed, struct options *o)
 	o->inflight = PICK(1, 4, 32, 256);
 	o->segment_size = PICK(1u << 12, 1u << 14, 1u << 16);
 	o->entry_size = PICK(8, 200, 3000);
+	if (o->segment_size < o->entry_size * 16)
+		o->segment_size = o->entry_size * 16;
 	o->filler = PICK(0, 1, 60, 700);
 	o->election_ms = PICK(200, 500);
 	o->heartbeat_ms = o->election_ms / 10;
