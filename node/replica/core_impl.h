@@ -54,7 +54,7 @@ struct core {
 	struct core_call *running; /* inside its run */
 	bool finished;             /* it was finished there */
 	bool stopping, failed, moved; /* moved: the edge is told at the end */
-	uint64_t applied, applied_ms;
+	uint64_t applied, applied_ms, kept_ms; /* kept: links, see peer.h */
 	uint64_t leader, term; /* as last told */
 	struct lease_clock last; /* both clocks, as last read */
 	uint64_t lease_ns;

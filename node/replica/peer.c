@@ -60,6 +60,8 @@ static void on_frame(void *ctx, struct stream *stream, uint8_t type,
 	if (peers->slots[link->slot].current != link ||
 	    *peers->replica == NULL)
 		return;
+	if (type == PEER_KEEP_TYPE && size == 0)
+		return;
 	if (type != PEER_FRAME_TYPE)
 		stream_close(stream, "a frame that is not raft's");
 	else
@@ -180,6 +182,18 @@ void peers_drop(struct peers *peers, uint64_t id, const char *why)
 	log_warn("raft", "link of replica %llu dropped: %s",
 		 (unsigned long long)id, why);
 	stream_close(link->stream, why);
+}
+
+void peers_keep(struct peers *peers)
+{
+	struct peer_link *link;
+
+	for (uint32_t i = 0; i < atomic_load(&peers->count); i++) {
+		link = peers->slots[i].current;
+		if (link != NULL)
+			(void)!stream_send(link->stream, PEER_KEEP_TYPE, NULL,
+					   0);
+	}
 }
 
 void peers_close(struct peers *peers)

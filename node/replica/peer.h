@@ -11,6 +11,8 @@
 
 #define PEER_SLOTS_MAX 32u
 #define PEER_FRAME_TYPE 1u
+#define PEER_KEEP_TYPE 2u /* says nothing; keeps an idle link open */
+#define PEER_KEEP_MS 15000u
 #define PEER_QUEUE_SIZE_MAX (64u << 20)
 
 struct peer_link;
@@ -42,6 +44,8 @@ bool peers_send(struct peers *peers, uint64_t id,
 		const struct replica_part *parts, uint32_t count);
 size_t peers_queued(struct peers *peers, uint64_t id);
 void peers_drop(struct peers *peers, uint64_t id, const char *why);
+/* To be called every PEER_KEEP_MS: two followers have little to say. */
+void peers_keep(struct peers *peers);
 /* Closes all; links that come later are closed at once. */
 void peers_close(struct peers *peers);
 
