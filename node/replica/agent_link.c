@@ -85,7 +85,7 @@ bool agent_links_write(struct agent_links *links, uint64_t number, uint8_t type,
 	return link && write_link(link, type, payload, size);
 }
 
-/* --- who leads ------------------------------------------------------------- */
+/* --- who leads ------------------------------------------------------------ */
 
 static size_t replicas_encode(const struct edge *edge, uint8_t *data,
 			      size_t size)
@@ -120,7 +120,7 @@ void agent_links_leader(struct agent_links *links)
 			tell_replicas(links->slots[i]);
 }
 
-/* --- frames ------------------------------------------------------------------ */
+/* --- frames --------------------------------------------------------------- */
 
 /* Straight to the core at the leader, by the relay elsewhere, and nowhere
  * while nobody leads: heartbeats repeat. */
@@ -341,7 +341,7 @@ void agent_links_accept(struct agent_links *links, const struct hash *crn,
 	tell_replicas(link);
 }
 
-/* --- logs ------------------------------------------------------------------- */
+/* --- logs ----------------------------------------------------------------- */
 
 void agent_links_log(struct agent_links *links, const struct hash *crn,
 		     const struct hash *program, uint64_t tail_size,

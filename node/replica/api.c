@@ -69,7 +69,7 @@ static const struct api_route routes[] = {
 	  .handle = api_fence_confirm },
 };
 
-/* --- answering -------------------------------------------------------------- */
+/* --- answering ------------------------------------------------------------ */
 
 void api_free(struct api_request *request)
 {
@@ -201,7 +201,7 @@ void api_fail_code(struct api_request *request, int code)
 	}
 }
 
-/* --- reading ----------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 static void copied(struct core_call *call)
 {
@@ -264,7 +264,7 @@ static void fetch(struct api_request *request)
 	}
 }
 
-/* --- waiting ------------------------------------------------------------------- */
+/* --- waiting -------------------------------------------------------------- */
 
 static stamp_t changed_of(const struct api_request *request)
 {
@@ -328,7 +328,7 @@ static bool parse_wait(struct api_request *request)
 	return true;
 }
 
-/* --- consistency ------------------------------------------------------------------ */
+/* --- consistency ---------------------------------------------------------- */
 
 static void read_done(struct edge_read *read, int code)
 {
@@ -420,7 +420,7 @@ static void mutate(struct api_request *request)
 	}
 }
 
-/* --- routing --------------------------------------------------------------------- */
+/* --- routing -------------------------------------------------------------- */
 
 /* Matches `path` with a route's; fills hash and rest. -1: another path, 1: the
  * hash is none. */
@@ -512,7 +512,7 @@ struct api_request *api_request_open(struct api *api)
 	return request;
 }
 
-/* --- from our listeners --------------------------------------------------------------- */
+/* --- from our listeners --------------------------------------------------- */
 
 static bool options(struct httpd_request *http)
 {

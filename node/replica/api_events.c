@@ -112,7 +112,7 @@ static void answer_page(struct reading *r)
 	finish(r);
 }
 
-/* --- following ---------------------------------------------------------------- */
+/* --- following ------------------------------------------------------------ */
 
 static void start(struct reading *r);
 

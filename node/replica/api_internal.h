@@ -120,7 +120,7 @@ void api_fail(struct api_request *request, int status, const char *code,
 void api_fail_code(struct api_request *request, int code);
 void api_free(struct api_request *request);
 
-/* --- api_param.c ------------------------------------------------------------- */
+/* --- api_param.c ---------------------------------------------------------- */
 
 /* Decoded value of a query parameter into `value`; false: absent or empty. */
 bool api_param(const struct api_request *request, const char *name,
@@ -132,7 +132,7 @@ MUST_CHECK bool api_param_number(struct api_request *request, const char *name,
 MUST_CHECK bool api_param_duration(struct api_request *request,
 				   const char *name, uint64_t *ms);
 
-/* --- api_forward.c ------------------------------------------------------------ */
+/* --- api_forward.c -------------------------------------------------------- */
 
 void api_forward(struct api_request *request, uint64_t peer, bool local_only,
 		 void (*lost)(struct api_request *request, int code));
@@ -140,11 +140,11 @@ void api_forward_answer(struct api_request *request, int status,
 			const char *content_type, const void *body,
 			size_t size);
 
-/* --- api_copy.c: on the consensus loop ------------------------------------------ */
+/* --- api_copy.c: on the consensus loop ------------------------------------ */
 
 void api_copy_run(struct core *core, struct core_call *call);
 
-/* --- api_json.c ------------------------------------------------------------------- */
+/* --- api_json.c ----------------------------------------------------------- */
 
 void api_json_time(struct json_writer *w, const char *key, uint64_t wall_ms);
 void api_json_stamp(struct json_writer *w, const char *key, stamp_t stamp);
@@ -174,7 +174,7 @@ const char *api_reason_name(enum place_reason reason);
 bool api_run_of(const struct api_request *request,
 		const struct fsm_program *program);
 
-/* --- handlers ----------------------------------------------------------------- */
+/* --- handlers ------------------------------------------------------------- */
 
 void api_health(struct api_request *request);
 void api_metrics(struct api_request *request);

@@ -6,7 +6,7 @@
 #include "node/replica/api_internal.h"
 #include "node/replica/api_shape.h"
 
-/* --- results ------------------------------------------------------------------ */
+/* --- results -------------------------------------------------------------- */
 
 static int status_of(enum fsm_refusal refusal)
 {
@@ -101,7 +101,7 @@ static void single(struct api_request *request, struct command *command)
 	edge_submit_send(request->submit);
 }
 
-/* --- bodies ------------------------------------------------------------------------ */
+/* --- bodies --------------------------------------------------------------- */
 
 static json_t *body_of(struct api_request *request, bool may_be_empty,
 		       struct fault *fault)
@@ -125,7 +125,7 @@ static void malformed(struct api_request *request, const struct fault *fault)
 	api_fail(request, 400, "malformed", "%s", fault->text);
 }
 
-/* --- programs ------------------------------------------------------------------------- */
+/* --- programs ------------------------------------------------------------- */
 
 /* Commands of a batch are told apart by their place under the request's id. */
 static void derive(const struct api_request *request, uint32_t place,
@@ -237,7 +237,7 @@ void api_forget_program(struct api_request *request)
 	single(request, &command);
 }
 
-/* --- CRNs ------------------------------------------------------------------------------ */
+/* --- CRNs ----------------------------------------------------------------- */
 
 void api_put_crn(struct api_request *request)
 {

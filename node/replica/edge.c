@@ -44,7 +44,7 @@ const struct core_peer *edge_peer(const struct edge *edge, uint64_t id)
 	return NULL;
 }
 
-/* --- what the core says ------------------------------------------------------- */
+/* --- what the core says --------------------------------------------------- */
 
 static void on_agent_send(void *ctx, const struct agent_route *route,
 			  uint8_t type, const void *payload, size_t size)
@@ -131,7 +131,7 @@ void edge_set_core(struct edge *edge, struct core *core)
 	on_leader(edge, edge->leader, edge->term);
 }
 
-/* --- the listener ----------------------------------------------------------------- */
+/* --- the listener --------------------------------------------------------- */
 
 static void refuse(struct edge *edge, struct stream *stream, const char *why)
 {
@@ -207,7 +207,7 @@ static int listen_streams(struct edge *edge, struct fault *fault)
 			     on_accept, edge, fault);
 }
 
-/* --- HTTP --------------------------------------------------------------------------- */
+/* --- HTTP ----------------------------------------------------------------- */
 
 static int listen_http(struct edge *edge, struct fault *fault)
 {
@@ -233,7 +233,7 @@ static int listen_http(struct edge *edge, struct fault *fault)
 			  edge->api, fault);
 }
 
-/* --- opening and closing ---------------------------------------------------------------- */
+/* --- opening and closing -------------------------------------------------- */
 
 static void init_metrics(struct edge_metrics *m)
 {

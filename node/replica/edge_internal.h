@@ -97,7 +97,7 @@ void edge_release(struct edge *edge);
 bool edge_is_leader(const struct edge *edge);
 const struct core_peer *edge_peer(const struct edge *edge, uint64_t id);
 
-/* --- edge_read.c: a linearizable read ----------------------------------- */
+/* --- edge_read.c: a linearizable read ------------------------------------- */
 
 /* `done` is called once the local state holds all that was committed when
  * this was asked. Codes: 0, NOTLEADER (nobody leads), BUSY, TIMEOUT. If
@@ -127,7 +127,7 @@ void edge_read_applied(struct edge *edge, uint64_t index);
 void edge_read_open(struct edge *edge);
 void edge_read_close(struct edge *edge);
 
-/* --- edge_view.c: work on a frozen view in the pool ---------------------- */
+/* --- edge_view.c: work on a frozen view in the pool ----------------------- */
 
 struct edge_view_job {
 	struct edge_view_job *next;
@@ -139,7 +139,7 @@ struct edge_view_job {
 };
 void edge_view(struct edge *edge, struct edge_view_job *job);
 
-/* --- edge_submit.c: commands to the leader's driver ---------------------- */
+/* --- edge_submit.c: commands to the leader's driver ----------------------- */
 
 struct edge_submit {
 	struct edge *edge;

@@ -42,7 +42,7 @@ static void indexed(struct edge_read *read, int code)
 	poll_kick(read->edge);
 }
 
-/* --- on the consensus loop of the leader --------------------------------- */
+/* --- on the consensus loop of the leader ---------------------------------- */
 
 static void look_at_run(struct edge_read *read)
 {
@@ -198,7 +198,7 @@ void edge_read_engine(struct edge *edge, struct edge_read *read)
 		finish(read, BERTH_NOTLEADER);
 }
 
-/* --- waiting ---------------------------------------------------------------- */
+/* --- waiting -------------------------------------------------------------- */
 
 void edge_read_leader(struct edge *edge)
 {

@@ -52,7 +52,7 @@ static void path_of(const struct events_log *log, uint64_t number,
 	snprintf(path, 4096, "%s/%016" PRIx64, log->directory, number);
 }
 
-/* --- records ------------------------------------------------------------ */
+/* --- records -------------------------------------------------------------- */
 
 static void encode(struct wire *w, const struct event *e)
 {
@@ -87,7 +87,7 @@ static void encode(struct wire *w, const struct event *e)
 
 static void take_hash(struct wire_reader *r, struct hash *out)
 {
-	struct text bytes = read_bytes(r, 32);
+	struct text bytes = wire_get_bytes(r, 32);
 
 	if (bytes.size == 32)
 		memcpy(out->bytes, bytes.data, 32);
@@ -100,28 +100,28 @@ static bool decode(struct wire_reader *r, struct event *out)
 {
 	struct wire_reader in = { 0 };
 	struct event e = { 0 };
-	uint32_t size = read_u32(r), sum = read_u32(r);
+	uint32_t size = wire_get_u32(r), sum = wire_get_u32(r);
 	uint8_t type;
 
 	if (r->bad || size > RECORD_SIZE_MAX)
 		return false;
-	in.data = read_put(r, size);
+	in.data = wire_get(r, size);
 	in.size = size;
 	if (!in.data || sum_of(in.data, size) != sum)
 		return false;
-	type = read_u8(&in);
+	type = wire_get_u8(&in);
 	e.type = (enum fsm_effect_type)type;
-	e.stamp = read_u64(&in);
-	e.ordinal = read_u32(&in);
-	e.gen = read_u64(&in);
-	e.c_ms = read_u64(&in);
-	e.wall_ms = read_u64(&in);
-	e.epoch = read_u64(&in);
-	e.session = read_u64(&in);
+	e.stamp = wire_get_u64(&in);
+	e.ordinal = wire_get_u32(&in);
+	e.gen = wire_get_u64(&in);
+	e.c_ms = wire_get_u64(&in);
+	e.wall_ms = wire_get_u64(&in);
+	e.epoch = wire_get_u64(&in);
+	e.session = wire_get_u64(&in);
 	take_hash(&in, &e.program);
 	take_hash(&in, &e.crn);
-	e.reason = read_bytes(&in, FSM_TEXT_SIZE_MAX);
-	if (!read_end(&in))
+	e.reason = wire_get_bytes(&in, FSM_TEXT_SIZE_MAX);
+	if (!wire_end(&in))
 		return false;
 	*out = e;
 	return true;
@@ -152,9 +152,9 @@ static int slurp(const char *path, uint64_t size, struct wire *out)
 
 static bool head_of(struct wire_reader *r, stamp_t *before)
 {
-	const uint8_t *magic = read_put(r, 8);
+	const uint8_t *magic = wire_get(r, 8);
 
-	*before = read_u64(r);
+	*before = wire_get_u64(r);
 	return !r->bad && !memcmp(magic, MAGIC, 8);
 }
 
@@ -319,7 +319,7 @@ void events_log_close(struct events_log *log)
 	free(log);
 }
 
-/* --- appending ------------------------------------------------------------- */
+/* --- appending ------------------------------------------------------------ */
 
 static int write_all(struct events_log *log, uint64_t at, const uint8_t *data,
 		     size_t size, struct fault *fault)
@@ -466,7 +466,7 @@ int events_log_append(struct events_log *log, const struct event *events,
 	return code;
 }
 
-/* --- reading --------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 struct reading {
 	stamp_t since, last;

@@ -41,7 +41,7 @@ int intake_open(struct intake **out, struct edge *edge)
 		return BERTH_NOMEM;
 	intake->edge = edge;
 	intake->channels = encode_channels(edge->config.channels);
-	if (!intake->channels || table_init(&intake->table)) {
+	if (!intake->channels || intake_table_init(&intake->table)) {
 		free(intake->channels);
 		free(intake);
 		return BERTH_NOMEM;
@@ -53,7 +53,7 @@ int intake_open(struct intake **out, struct edge *edge)
 		ccn->index = intake->ccn_count++;
 		ccn->url = *urls;
 		edge_hold(edge);
-		ccn_start(ccn);
+		intake_ccn_start(ccn);
 	}
 	*out = intake;
 	return 0;
@@ -77,7 +77,7 @@ void intake_free(struct intake *intake)
 {
 	if (!intake)
 		return;
-	table_fini(&intake->table);
+	intake_table_fini(&intake->table);
 	free(intake->channels);
 	free(intake);
 }

@@ -45,7 +45,7 @@ enum confirm_word intake_confirm_read(int status, const char *body, size_t size)
 	return word;
 }
 
-/* --- forgetting --------------------------------------------------------------------- */
+/* --- forgetting ----------------------------------------------------------- */
 
 static void finish(struct confirm *c)
 {
@@ -64,7 +64,7 @@ static void forgotten(struct edge_submit *s, int code)
 
 	uv_mutex_lock(&table->mutex);
 	for (uint32_t i = 0; code == 0 && i < c->count; i++) {
-		entry = c->gone[i] ? table_find(table, &c->programs[i]) : NULL;
+		entry = c->gone[i] ? intake_table_find(table, &c->programs[i]) : NULL;
 		if (entry)
 			entry->kind = ENTRY_GONE;
 	}
@@ -104,7 +104,7 @@ static void forget(struct confirm *c)
 	}
 }
 
-/* --- asking --------------------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------- */
 
 static void decide(struct confirm *c)
 {

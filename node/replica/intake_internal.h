@@ -89,23 +89,23 @@ struct intake {
 	char *channels; /* for the query, encoded; "" for all */
 };
 
-/* --- intake_table.c: call with the mutex held ---------------------------------- */
+/* --- intake_table.c: call with the mutex held ----------------------------- */
 
-int table_init(struct intake_table *table);
-void table_fini(struct intake_table *table);
-struct intake_entry *table_find(const struct intake_table *table,
+int intake_table_init(struct intake_table *table);
+void intake_table_fini(struct intake_table *table);
+struct intake_entry *intake_table_find(const struct intake_table *table,
 				const struct hash *key);
 /* Gives the entry, new or not; NULL: full or no memory. */
-struct intake_entry *table_add(struct intake_table *table,
+struct intake_entry *intake_table_add(struct intake_table *table,
 			       const struct hash *key);
-void entry_clear(struct intake_entry *entry); /* frees what it has */
+void intake_entry_clear(struct intake_entry *entry); /* frees what it has */
 /* Keeps a copy of the command's texts. False: no memory. */
-bool entry_take(struct intake_entry *entry,
+bool intake_entry_take(struct intake_entry *entry,
 		const struct command_program_put *put, const char *code_ref);
-void table_refuse(struct intake_table *table, const char *hash,
+void intake_table_refuse(struct intake_table *table, const char *hash,
 		  const char *reason);
 
-/* --- intake_page.c: in the pool -------------------------------------------------- */
+/* --- intake_page.c: in the pool ------------------------------------------- */
 
 struct page_result {
 	uint32_t count, page_size, taken;
@@ -121,9 +121,9 @@ MUST_CHECK int intake_page(struct intake *intake, uint32_t ccn,
 MUST_CHECK int intake_stores(struct intake *intake, const char *body,
 			     size_t size, struct fault *fault);
 
-/* --- intake_poll.c ------------------------------------------------------------------ */
+/* --- intake_poll.c -------------------------------------------------------- */
 
-void ccn_start(struct ccn *ccn);
+void intake_ccn_start(struct ccn *ccn);
 /* Neither of the last two complete snapshots of any CCN that has them shows
  * it, and one CCN at least has them. Mutex held; entry may be NULL. */
 bool intake_absent(const struct intake *intake,
@@ -132,7 +132,7 @@ bool intake_absent(const struct intake *intake,
 bool intake_present(const struct intake *intake,
 		    const struct intake_entry *entry);
 
-/* --- intake_reconcile.c, intake_confirm.c: at the leader --------------------------------- */
+/* --- intake_reconcile.c, intake_confirm.c: at the leader ------------------ */
 
 void intake_reconcile(struct intake *intake);
 /* Asks the CCNs for the status of each and forgets those that are gone. done

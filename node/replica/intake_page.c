@@ -6,7 +6,7 @@
 #include "node/lib/crypto.h"
 #include "node/replica/intake_internal.h"
 
-/* --- the keys of what is remembered ------------------------------------------------ */
+/* --- the keys of what is remembered --------------------------------------- */
 
 static const char *string_of(const json_t *object, const char *name)
 {
@@ -47,7 +47,7 @@ static bool known(struct intake *intake, const struct hash *key, uint32_t ccn,
 	struct intake_entry *entry;
 
 	uv_mutex_lock(&table->mutex);
-	entry = table_find(table, key);
+	entry = intake_table_find(table, key);
 	if (entry)
 		entry->seen[ccn] = snapshot;
 	if (entry && entry->kind == ENTRY_GONE && entry->texts)
@@ -56,7 +56,7 @@ static bool known(struct intake *intake, const struct hash *key, uint32_t ccn,
 	return entry != NULL;
 }
 
-/* --- one message --------------------------------------------------------------------- */
+/* --- one message ---------------------------------------------------------- */
 
 struct reading {
 	struct intake *intake;
@@ -71,7 +71,7 @@ struct reading {
 static struct intake_entry *remember(struct reading *r, const struct hash *key,
 				     enum entry_kind kind)
 {
-	struct intake_entry *entry = table_add(&r->intake->table, key);
+	struct intake_entry *entry = intake_table_add(&r->intake->table, key);
 
 	if (entry) {
 		entry->kind = kind;
@@ -85,7 +85,7 @@ static void refuse(struct reading *r, const json_t *message,
 {
 	uv_mutex_lock(&r->intake->table.mutex);
 	if (remember(r, &r->refusal, ENTRY_REFUSED))
-		table_refuse(&r->intake->table,
+		intake_table_refuse(&r->intake->table,
 			     string_of(message, "item_hash"), fault->text);
 	uv_mutex_unlock(&r->intake->table.mutex);
 	metric_add(&r->intake->edge->metrics.intake_refused, 1);
@@ -155,7 +155,7 @@ static int take(struct reading *r, struct fault *fault)
 		return fault_wrap(fault, "keep %.16s", m->item_hash);
 	uv_mutex_lock(&intake->table.mutex);
 	entry = remember(r, &r->key, ENTRY_TAKEN);
-	good = entry && entry_take(entry, &r->put, ref);
+	good = entry && intake_entry_take(entry, &r->put, ref);
 	if (entry && !good)
 		entry->kind = ENTRY_IGNORED;
 	uv_mutex_unlock(&intake->table.mutex);
@@ -204,7 +204,7 @@ static int read_message(struct reading *r, const json_t *json,
 	return read_new(r, json, fault);
 }
 
-/* --- pages ------------------------------------------------------------------------------ */
+/* --- pages ---------------------------------------------------------------- */
 
 static int messages_of(const char *body, size_t size, json_t **out,
 		       const json_t **list, struct fault *fault)
@@ -263,7 +263,7 @@ int intake_page(struct intake *intake, uint32_t ccn, uint32_t snapshot,
 	return code;
 }
 
-/* --- newer code -------------------------------------------------------------------------- */
+/* --- newer code ----------------------------------------------------------- */
 
 static uint64_t revision_of(const json_t *content)
 {

@@ -11,7 +11,7 @@
 
 static void next_step(struct ccn *ccn);
 
-/* --- what a snapshot says -------------------------------------------------------- */
+/* --- what a snapshot says ------------------------------------------------- */
 
 bool intake_absent(const struct intake *intake,
 		   const struct intake_entry *entry)
@@ -42,7 +42,7 @@ bool intake_present(const struct intake *intake,
 	return false;
 }
 
-/* --- ends of a round --------------------------------------------------------------- */
+/* --- ends of a round ------------------------------------------------------ */
 
 static void clear_refs(struct ccn *ccn)
 {
@@ -103,7 +103,7 @@ static void snapshot_done(struct ccn *ccn)
 	metric_add(&ccn->intake->edge->metrics.intake_polls, 1);
 }
 
-/* --- newer code ------------------------------------------------------------------------ */
+/* --- newer code ----------------------------------------------------------- */
 
 static bool has_ref(const struct ccn *ccn, const char *ref)
 {
@@ -159,7 +159,7 @@ static void stores_url(struct ccn *ccn, char *url, size_t size)
 				 ccn->refs[ccn->ref_at]);
 }
 
-/* --- pages ---------------------------------------------------------------------------------- */
+/* --- pages ---------------------------------------------------------------- */
 
 static void work(uv_work_t *req)
 {
@@ -316,7 +316,7 @@ static void begin(uv_timer_t *timer)
 	next_step(ccn);
 }
 
-void ccn_start(struct ccn *ccn)
+void intake_ccn_start(struct ccn *ccn)
 {
 	ccn->timer.data = ccn;
 	uv_timer_init(ccn->intake->edge->loop, &ccn->timer);

@@ -26,7 +26,7 @@ struct round {
 	uint32_t subject_count;
 };
 
-/* --- in the pool ------------------------------------------------------------------ */
+/* --- in the pool ---------------------------------------------------------- */
 
 static void look_at_entry(struct round *round, const struct fsm_view *view,
 			  const struct intake_entry *entry)
@@ -58,7 +58,7 @@ static void look_at_program(struct round *round, const struct fsm_program *p)
 	const struct intake *intake = round->intake;
 
 	if (p->source != SOURCE_CCN || p->superseded ||
-	    !intake_absent(intake, table_find(&intake->table, &p->hash)))
+	    !intake_absent(intake, intake_table_find(&intake->table, &p->hash)))
 		return;
 	if (round->gone_count < INTAKE_CONFIRMS_MAX)
 		round->gone[round->gone_count++] = p->hash;
@@ -91,7 +91,7 @@ static void work(struct edge_view_job *job, const struct fsm_view *view)
 	qsort(round->puts, round->put_count, sizeof round->puts[0], by_time);
 }
 
-/* --- on the loop --------------------------------------------------------------------- */
+/* --- on the loop ---------------------------------------------------------- */
 
 static void confirmed(struct intake *intake)
 {
@@ -128,14 +128,14 @@ static void refused(struct round *round, const struct hash *program,
 	bool told;
 
 	uv_mutex_lock(&table->mutex);
-	entry = table_find(table, program);
+	entry = intake_table_find(table, program);
 	told = !entry || entry->retry_ms;
 	if (entry)
 		entry->retry_ms = uv_now(round->intake->edge->loop) +
 				  INTAKE_RETRY_MS;
 	hash_text(program, text);
 	if (!told)
-		table_refuse(table, text, fsm_refusal_text(refusal));
+		intake_table_refuse(table, text, fsm_refusal_text(refusal));
 	uv_mutex_unlock(&table->mutex);
 }
 
@@ -161,7 +161,7 @@ static void add(struct round *round, struct edge_submit *s,
 	struct command revoke = { .type = FSM_REVOKE };
 	const struct intake_entry *entry;
 
-	entry = table_find(&round->intake->table, &row->program);
+	entry = intake_table_find(&round->intake->table, &row->program);
 	if (!entry || entry->kind != ENTRY_TAKEN)
 		return;
 	put.program_put = entry->put;

@@ -17,7 +17,7 @@ static uint32_t bucket_of(const struct intake_table *table,
 	return (uint32_t)(word & (table->bucket_count - 1));
 }
 
-int table_init(struct intake_table *table)
+int intake_table_init(struct intake_table *table)
 {
 	uint8_t random;
 
@@ -31,7 +31,7 @@ int table_init(struct intake_table *table)
 	return 0;
 }
 
-void entry_clear(struct intake_entry *entry)
+void intake_entry_clear(struct intake_entry *entry)
 {
 	free(entry->texts);
 	free(entry->code_ref);
@@ -39,21 +39,21 @@ void entry_clear(struct intake_entry *entry)
 	entry->code_ref = NULL;
 }
 
-void table_fini(struct intake_table *table)
+void intake_table_fini(struct intake_table *table)
 {
 	struct intake_entry *entry, *next;
 
 	for (uint32_t i = 0; i < table->bucket_count; i++)
 		for (entry = table->buckets[i]; entry; entry = next) {
 			next = entry->next;
-			entry_clear(entry);
+			intake_entry_clear(entry);
 			free(entry);
 		}
 	free(table->buckets);
 	uv_mutex_destroy(&table->mutex);
 }
 
-struct intake_entry *table_find(const struct intake_table *table,
+struct intake_entry *intake_table_find(const struct intake_table *table,
 				const struct hash *key)
 {
 	struct intake_entry *entry = table->buckets[bucket_of(table, key)];
@@ -84,10 +84,10 @@ static void grow(struct intake_table *table)
 	free(old);
 }
 
-struct intake_entry *table_add(struct intake_table *table,
+struct intake_entry *intake_table_add(struct intake_table *table,
 			       const struct hash *key)
 {
-	struct intake_entry *entry = table_find(table, key);
+	struct intake_entry *entry = intake_table_find(table, key);
 	uint32_t bucket;
 
 	if (entry)
@@ -115,7 +115,7 @@ static void move_text(char **at, struct text *text)
 	*at += text->size;
 }
 
-bool entry_take(struct intake_entry *entry,
+bool intake_entry_take(struct intake_entry *entry,
 		const struct command_program_put *put, const char *code_ref)
 {
 	size_t size = (size_t)put->owner.size + put->name.size + 1;
@@ -131,7 +131,7 @@ bool entry_take(struct intake_entry *entry,
 		free(ref);
 		return false;
 	}
-	entry_clear(entry);
+	intake_entry_clear(entry);
 	entry->kind = ENTRY_TAKEN;
 	entry->put = *put;
 	entry->texts = at = texts;
@@ -143,7 +143,7 @@ bool entry_take(struct intake_entry *entry,
 	return true;
 }
 
-void table_refuse(struct intake_table *table, const char *hash,
+void intake_table_refuse(struct intake_table *table, const char *hash,
 		  const char *reason)
 {
 	struct intake_refusal *r =

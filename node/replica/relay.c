@@ -78,7 +78,7 @@ static void hello(struct relay_peer *peer)
 	wire_fini(&w);
 }
 
-/* --- batches --------------------------------------------------------------- */
+/* --- batches -------------------------------------------------------------- */
 
 static void batch_flush(struct relay_peer *peer, struct batch *batch)
 {
@@ -148,7 +148,7 @@ void relay_term(struct relay *relay)
 			relay->peers[i].batches[j].wire.size = 0;
 }
 
-/* --- questions ------------------------------------------------------------- */
+/* --- questions ------------------------------------------------------------ */
 
 uint64_t relay_ask_id(struct relay *relay)
 {
@@ -204,7 +204,7 @@ static bool asks_take(struct relay_peer *peer, uint8_t type,
 {
 	struct relay_ask **at = &peer->relay->asks;
 	struct wire_reader r = { payload, size, 0, false };
-	uint64_t id = read_u64(&r);
+	uint64_t id = wire_get_u64(&r);
 
 	if (r.bad)
 		return false;
@@ -223,15 +223,15 @@ bool relay_answer(struct relay *relay, uint64_t id, uint8_t type,
 	return send_frame(find(relay, id), type, payload, size);
 }
 
-/* --- streams ------------------------------------------------------------------ */
+/* --- streams -------------------------------------------------------------- */
 
 static bool take_hello(const uint8_t *payload, size_t size, uint64_t expected)
 {
 	struct wire_reader r = { payload, size, 0, false };
-	uint32_t version = read_u32(&r);
-	uint64_t id = read_u64(&r);
+	uint32_t version = wire_get_u32(&r);
+	uint64_t id = wire_get_u64(&r);
 
-	return read_end(&r) && version == PEER_VERSION && id == expected;
+	return wire_end(&r) && version == PEER_VERSION && id == expected;
 }
 
 static int take_frame(struct relay_peer *peer, uint8_t type,

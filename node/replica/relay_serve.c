@@ -11,7 +11,7 @@ int relay_serve_up(struct edge *edge, uint64_t peer, const uint8_t *payload,
 		   size_t size)
 {
 	struct wire_reader r = { payload, size, 0, false };
-	uint64_t term = read_u64(&r);
+	uint64_t term = wire_get_u64(&r);
 	bool stale = term != edge->term || !edge_is_leader(edge);
 	struct relay_item item;
 
@@ -32,7 +32,7 @@ int relay_serve_up(struct edge *edge, uint64_t peer, const uint8_t *payload,
 int relay_serve_down(struct edge *edge, const uint8_t *payload, size_t size)
 {
 	struct wire_reader r = { payload, size, 0, false };
-	bool stale = read_u64(&r) != edge->term;
+	bool stale = wire_get_u64(&r) != edge->term;
 	struct relay_item item;
 
 	while (relay_item_next(&r, false, &item)) {
@@ -80,11 +80,11 @@ int relay_serve_read(struct edge *edge, uint64_t peer, const uint8_t *payload,
 	struct wire_reader r = { payload, size, 0, false };
 	struct serve_read *s;
 	const uint8_t *program;
-	uint64_t id = read_u64(&r);
-	bool want_run = read_u8(&r) != 0;
+	uint64_t id = wire_get_u64(&r);
+	bool want_run = wire_get_u8(&r) != 0;
 
-	program = read_put(&r, sizeof s->read.program.bytes);
-	if (!read_end(&r))
+	program = wire_get(&r, sizeof s->read.program.bytes);
+	if (!wire_end(&r))
 		return BERTH_MALFORMED;
 	s = calloc(1, sizeof *s);
 	if (!s)
@@ -125,11 +125,11 @@ int relay_serve_content(struct edge *edge, uint64_t peer,
 			const uint8_t *payload, size_t size)
 {
 	struct wire_reader r = { payload, size, 0, false };
-	uint64_t id = read_u64(&r);
-	const uint8_t *hash = read_put(&r, 32);
+	uint64_t id = wire_get_u64(&r);
+	const uint8_t *hash = wire_get(&r, 32);
 	struct serve_content *s;
 
-	if (!read_end(&r))
+	if (!wire_end(&r))
 		return BERTH_MALFORMED;
 	s = calloc(1, sizeof *s);
 	if (!s)

@@ -71,7 +71,7 @@ void wire_text(struct wire *w, const char *text)
 	wire_bytes(w, text ? text : "", text ? strlen(text) : 0);
 }
 
-const uint8_t *read_put(struct wire_reader *r, size_t size)
+const uint8_t *wire_get(struct wire_reader *r, size_t size)
 {
 	const uint8_t *at = r->data + r->at;
 
@@ -85,7 +85,7 @@ const uint8_t *read_put(struct wire_reader *r, size_t size)
 
 static uint64_t get_integer(struct wire_reader *r, unsigned size)
 {
-	const uint8_t *at = read_put(r, size);
+	const uint8_t *at = wire_get(r, size);
 	uint64_t value = 0;
 
 	for (unsigned i = 0; at && i < size; i++)
@@ -93,35 +93,35 @@ static uint64_t get_integer(struct wire_reader *r, unsigned size)
 	return value;
 }
 
-uint8_t read_u8(struct wire_reader *r)
+uint8_t wire_get_u8(struct wire_reader *r)
 {
 	return (uint8_t)get_integer(r, 1);
 }
 
-uint32_t read_u32(struct wire_reader *r)
+uint32_t wire_get_u32(struct wire_reader *r)
 {
 	return (uint32_t)get_integer(r, 4);
 }
 
-uint64_t read_u64(struct wire_reader *r)
+uint64_t wire_get_u64(struct wire_reader *r)
 {
 	return get_integer(r, 8);
 }
 
-struct text read_bytes(struct wire_reader *r, size_t size_max)
+struct text wire_get_bytes(struct wire_reader *r, size_t size_max)
 {
-	uint32_t size = read_u32(r);
+	uint32_t size = wire_get_u32(r);
 	const uint8_t *at;
 
 	if (size > size_max)
 		r->bad = true;
-	at = read_put(r, size);
+	at = wire_get(r, size);
 	if (!at)
 		return (struct text){ "", 0 };
 	return (struct text){ (const char *)at, size };
 }
 
-bool read_end(const struct wire_reader *r)
+bool wire_end(const struct wire_reader *r)
 {
 	return !r->bad && r->at == r->size;
 }
@@ -141,14 +141,14 @@ bool relay_item_next(struct wire_reader *r, bool up, struct relay_item *out)
 
 	if (r->bad || r->at == r->size)
 		return false;
-	out->link = read_u64(r);
+	out->link = wire_get_u64(r);
 	if (up) {
-		crn = read_put(r, sizeof out->crn.bytes);
+		crn = wire_get(r, sizeof out->crn.bytes);
 		if (crn)
 			memcpy(out->crn.bytes, crn, sizeof out->crn.bytes);
 	}
-	out->type = read_u8(r);
-	out->bytes = read_bytes(r, PEER_FRAME_SIZE_MAX);
+	out->type = wire_get_u8(r);
+	out->bytes = wire_get_bytes(r, PEER_FRAME_SIZE_MAX);
 	return !r->bad;
 }
 
@@ -174,20 +174,20 @@ int forward_request_get(const uint8_t *data, size_t size,
 			struct forward_request *out)
 {
 	struct wire_reader r = { data, size, 0, false };
-	struct forward_request m = { .id = read_u64(&r) };
+	struct forward_request m = { .id = wire_get_u64(&r) };
 	const uint8_t *request;
 
-	m.authority = read_u8(&r);
-	m.local_only = read_u8(&r) != 0;
-	request = read_put(&r, sizeof m.request);
+	m.authority = wire_get_u8(&r);
+	m.local_only = wire_get_u8(&r) != 0;
+	request = wire_get(&r, sizeof m.request);
 	if (request)
 		memcpy(m.request, request, sizeof m.request);
-	m.who = read_bytes(&r, WHO_SIZE_MAX);
-	m.method = read_bytes(&r, METHOD_SIZE_MAX);
-	m.path = read_bytes(&r, PATH_SIZE_MAX);
-	m.query = read_bytes(&r, QUERY_SIZE_MAX);
-	m.body = read_bytes(&r, PEER_FRAME_SIZE_MAX);
-	if (!read_end(&r) || !m.method.size || !m.path.size)
+	m.who = wire_get_bytes(&r, WHO_SIZE_MAX);
+	m.method = wire_get_bytes(&r, METHOD_SIZE_MAX);
+	m.path = wire_get_bytes(&r, PATH_SIZE_MAX);
+	m.query = wire_get_bytes(&r, QUERY_SIZE_MAX);
+	m.body = wire_get_bytes(&r, PEER_FRAME_SIZE_MAX);
+	if (!wire_end(&r) || !m.method.size || !m.path.size)
 		return BERTH_MALFORMED;
 	*out = m;
 	return 0;
@@ -210,17 +210,17 @@ int forward_answer_get(const uint8_t *data, size_t size,
 		       struct forward_answer *out)
 {
 	struct wire_reader r = { data, size, 0, false };
-	struct forward_answer m = { .id = read_u64(&r) };
+	struct forward_answer m = { .id = wire_get_u64(&r) };
 
-	m.index = read_u64(&r);
-	m.term = read_u64(&r);
-	m.leader = read_u64(&r);
-	m.age_ms = read_u64(&r);
-	m.status = read_u32(&r);
-	m.content_type = read_bytes(&r, TYPE_SIZE_MAX);
-	m.location = read_bytes(&r, PATH_SIZE_MAX + QUERY_SIZE_MAX + 512);
-	m.body = read_bytes(&r, PEER_FRAME_SIZE_MAX);
-	if (!read_end(&r) || m.status < 200 || m.status > 599)
+	m.index = wire_get_u64(&r);
+	m.term = wire_get_u64(&r);
+	m.leader = wire_get_u64(&r);
+	m.age_ms = wire_get_u64(&r);
+	m.status = wire_get_u32(&r);
+	m.content_type = wire_get_bytes(&r, TYPE_SIZE_MAX);
+	m.location = wire_get_bytes(&r, PATH_SIZE_MAX + QUERY_SIZE_MAX + 512);
+	m.body = wire_get_bytes(&r, PEER_FRAME_SIZE_MAX);
+	if (!wire_end(&r) || m.status < 200 || m.status > 599)
 		return BERTH_MALFORMED;
 	*out = m;
 	return 0;
@@ -242,17 +242,17 @@ void read_answer_put(struct wire *w, const struct read_answer *m)
 int read_answer_get(const uint8_t *data, size_t size, struct read_answer *out)
 {
 	struct wire_reader r = { data, size, 0, false };
-	struct read_answer m = { .id = read_u64(&r) };
-	uint32_t code = read_u32(&r);
+	struct read_answer m = { .id = wire_get_u64(&r) };
+	uint32_t code = wire_get_u32(&r);
 
-	m.index = read_u64(&r);
-	m.has_run = read_u8(&r) != 0;
-	m.gen = read_u64(&r);
-	m.epoch = read_u64(&r);
-	m.status = read_u8(&r);
-	m.failures = read_u32(&r);
-	m.reason = read_bytes(&r, FSM_TEXT_SIZE_MAX);
-	if (!read_end(&r) || code >= BERTH_ERROR_COUNT)
+	m.index = wire_get_u64(&r);
+	m.has_run = wire_get_u8(&r) != 0;
+	m.gen = wire_get_u64(&r);
+	m.epoch = wire_get_u64(&r);
+	m.status = wire_get_u8(&r);
+	m.failures = wire_get_u32(&r);
+	m.reason = wire_get_bytes(&r, FSM_TEXT_SIZE_MAX);
+	if (!wire_end(&r) || code >= BERTH_ERROR_COUNT)
 		return BERTH_MALFORMED;
 	m.code = (int)code;
 	*out = m;

@@ -40,12 +40,12 @@ struct wire_reader {
 	size_t size, at;
 	bool bad;
 };
-uint8_t read_u8(struct wire_reader *r);
-uint32_t read_u32(struct wire_reader *r);
-uint64_t read_u64(struct wire_reader *r);
-const uint8_t *read_put(struct wire_reader *r, size_t size);
-struct text read_bytes(struct wire_reader *r, size_t size_max);
-bool read_end(const struct wire_reader *r); /* all read, nothing bad */
+uint8_t wire_get_u8(struct wire_reader *r);
+uint32_t wire_get_u32(struct wire_reader *r);
+uint64_t wire_get_u64(struct wire_reader *r);
+const uint8_t *wire_get(struct wire_reader *r, size_t size);
+struct text wire_get_bytes(struct wire_reader *r, size_t size_max);
+bool wire_end(const struct wire_reader *r); /* all read, nothing bad */
 
 struct relay_item {
 	uint64_t link;

@@ -52,10 +52,10 @@ static bool take(struct store_get *get, const uint8_t *payload, size_t size)
 	struct text bytes;
 	uint32_t code;
 
-	(void)read_u64(&r);
-	code = read_u32(&r);
-	bytes = read_bytes(&r, STORE_CONTENT_SIZE_MAX);
-	if (!read_end(&r) || code)
+	(void)wire_get_u64(&r);
+	code = wire_get_u32(&r);
+	bytes = wire_get_bytes(&r, STORE_CONTENT_SIZE_MAX);
+	if (!wire_end(&r) || code)
 		return false;
 	get->data = malloc(bytes.size + 1);
 	if (!get->data)
@@ -145,7 +145,7 @@ void store_get(struct store *store, struct store_get *get)
 		      read_done);
 }
 
-/* --- sweep ----------------------------------------------------------------- */
+/* --- sweep ---------------------------------------------------------------- */
 
 struct sweep {
 	struct edge_view_job job;
