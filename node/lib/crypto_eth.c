@@ -40,7 +40,7 @@ static void address_text(const uint8_t address[20],
 	hex_encode(address, 20, text + 2);
 	crypto_keccak256(text + 2, 40, digest);
 	for (unsigned i = 0; i < 40; i++) {
-		nibble = digest[i / 2] >> (i % 2 ? 0 : 4) & 15u;
+		nibble = (unsigned)digest[i / 2] >> (i % 2 ? 0 : 4) & 15u;
 		if (nibble >= 8)
 			text[2 + i] = (char)toupper((unsigned char)text[2 + i]);
 	}
