@@ -115,6 +115,5 @@ int aleph_content_check(const struct aleph_message *message,
 		return aleph_program_parse(message->content, message->type,
 					   &program, fault);
 	}
-	REQUIRE(!"a message of unknown type");
-	return BERTH_INVALID;
+	berth_panic("a message of unknown type", __FILE__, __LINE__);
 }

@@ -308,8 +308,7 @@ int aleph__shape_check(const struct shape *shape, const json_t *value,
 	case SHAPE_CUSTOM:
 		return shape->check(value, path, fault);
 	}
-	REQUIRE(!"a shape of unknown kind");
-	return BERTH_INVALID;
+	berth_panic("a shape of unknown kind", __FILE__, __LINE__);
 }
 
 const char *aleph__string(const json_t *object, const char *key,
