@@ -12,6 +12,8 @@ static int status_of(enum fsm_refusal refusal)
 {
 	if (refusal == FSM_OK || refusal == FSM_DUPLICATE)
 		return 200;
+	if (refusal == FSM_REFUSED_MALFORMED)
+		return 400;
 	if (refusal == FSM_REFUSED_UNKNOWN_PROGRAM ||
 	    refusal == FSM_REFUSED_UNKNOWN_CRN)
 		return 404;
