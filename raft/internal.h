@@ -160,6 +160,7 @@ struct replica {
 	bool stalled;
 	struct pending_change change;
 	uint64_t transfer_to, transfer_deadline_ms;
+	bool transferring;
 
 	uint64_t log_bytes, appended_entries, appended_bytes, log_writes,
 		snapshots, installs, elections, last_state;
@@ -259,6 +260,7 @@ void transfer_frame(struct replica *r, struct peer *peer, const uint8_t *data,
 bool transfer_staged(struct replica *r, uint64_t index, uint64_t term,
 		     struct snapshot_meta *meta);
 void transfer_consumed(struct replica *r);
+void transfer_obsolete(struct replica *r, uint64_t index);
 void transfer_fini(struct replica *r);
 
 /* read.c */

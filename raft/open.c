@@ -163,7 +163,11 @@ static int on_entry(void *ctx, uint64_t index, uint64_t term, uint8_t type,
 	struct replica *r = ctx;
 	struct log_entry *entry;
 
+	/* Written over a tail whose first segments were dropped since: all
+	 * below the start is in the snapshot. */
 	if (index < r->cache.start)
+		return 0;
+	if (index != cache_last(&r->cache) + 1)
 		return BERTH_CORRUPT;
 	entry = entry_new(type, index, term, data, size);
 	if (!entry)

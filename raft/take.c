@@ -43,6 +43,7 @@ void sweep(struct replica *r)
 	sweeping->job.done = sweep_done;
 	sweeping->replica = r;
 	sweeping->keep = used < r->snap.index ? used : r->snap.index;
+	transfer_obsolete(r, sweeping->keep);
 	r->jobs++;
 	r->io->submit_slow(r->io->ctx, &sweeping->job);
 }

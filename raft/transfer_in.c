@@ -62,6 +62,12 @@ void transfer_consumed(struct replica *r)
 	cancel(r);
 }
 
+void transfer_obsolete(struct replica *r, uint64_t index)
+{
+	if (r->in && r->in->index <= index)
+		cancel(r);
+}
+
 void transfer_fini(struct replica *r)
 {
 	uint32_t i;

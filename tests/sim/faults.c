@@ -86,6 +86,80 @@ static void read_something(struct world *world)
 	replica_read_index(node->replica, &reading->read);
 }
 
+static void on_changed(void *ctx, int code)
+{
+	struct node *node = ctx;
+
+	node->changing = false;
+	node->world->totals.changes += code == 0;
+}
+
+/* Ids are never used twice; a new one starts with an empty disk. */
+static void add_member(struct world *world, struct node *leader)
+{
+	struct replica_member member = { .role = ROLE_STANDBY };
+	struct node *node;
+
+	if (world->node_count == NODES_MAX)
+		return;
+	node = world_add_node(world, false, 0);
+	member.id = node->id;
+	if (node->alive &&
+	    replica_member_add(leader->replica, &member, &leader->change) == 0)
+		return;
+	leader->changing = false;
+	node_crash(node);
+	node->gone = true;
+}
+
+static void change_members(struct world *world)
+{
+	struct node *leader = world_leader(world);
+	struct replica_status status;
+	const struct replica_member *member;
+	uint32_t voters = 0, i;
+	int code;
+
+	if (!leader || leader->changing)
+		return;
+	replica_status(leader->replica, &status);
+	for (i = 0; i < status.member_count; i++)
+		voters += status.members[i].role == ROLE_VOTER;
+	leader->changing = true;
+	leader->change.ctx = leader;
+	leader->change.done = on_changed;
+	if (status.member_count < 6 && chance_percent(&world->chance, 35)) {
+		add_member(world, leader);
+		return;
+	}
+	member = &status.members[chance_below(&world->chance,
+					      status.member_count)];
+	if (member->role != ROLE_VOTER && chance_percent(&world->chance, 70))
+		code = replica_member_role(leader->replica, member->id,
+					   ROLE_VOTER, &leader->change);
+	else if (voters > 2 && chance_percent(&world->chance, 30))
+		code = replica_member_role(leader->replica, member->id,
+					   ROLE_STANDBY, &leader->change);
+	else if (member->role != ROLE_VOTER || voters > 1)
+		code = replica_member_remove(leader->replica, member->id,
+					     &leader->change);
+	else
+		code = BERTH_INVALID;
+	if (code)
+		leader->changing = false;
+}
+
+static void hand_over(struct world *world)
+{
+	struct node *leader = world_leader(world);
+
+	if (leader &&
+	    replica_transfer(leader->replica,
+			     1 + chance_below(&world->chance,
+					      world->node_count)) == 0)
+		world->totals.transfers++;
+}
+
 /* --- disasters ------------------------------------------------------------- */
 
 static void crash(struct world *world)
@@ -206,8 +280,12 @@ void faults_happen(struct world *world)
 		cut(world);
 		world->next_cut_us = later(world, o->cut_every_ms);
 	}
-	if (world->next_change_us <= now)
+	if (world->next_change_us <= now) {
+		change_members(world);
 		world->next_change_us = later(world, o->change_every_ms);
-	if (world->next_transfer_us <= now)
+	}
+	if (world->next_transfer_us <= now) {
+		hand_over(world);
 		world->next_transfer_us = later(world, o->transfer_every_ms);
+	}
 }

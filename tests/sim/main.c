@@ -8,7 +8,7 @@
 #include "tests/sim/sim.h"
 
 #define PHASE_MS 20000u
-#define HEAL_MS 30000u
+#define HEAL_ROUNDS 5u
 
 /* The engine's assertions end here. */
 void berth_panic(const char *what, const char *file, int line)
@@ -49,6 +49,11 @@ static void draw_options(uint64_t seed, struct options *o)
 	o->snapshot_entries = PICK(5, 40, 200, 100000);
 	o->trailing = PICK(0, 3, 20, 1024);
 	o->inflight = PICK(1, 4, 32, 256);
+	/* One entry a round trip cannot keep up with slow disks. */
+	if (o->disk_ms > 2 || o->net_ms > 3)
+		o->inflight += 3;
+	if (o->inflight < 32 && (o->disk_ms > 2 || o->net_ms > 3))
+		o->submit_every_ms = 40;
 	o->segment_size = PICK(1u << 12, 1u << 14, 1u << 16);
 	o->entry_size = PICK(8, 200, 3000);
 	if (o->segment_size < o->entry_size * 16)
@@ -90,19 +95,46 @@ static void count_life(struct world *world)
 
 static void settle_down(struct world *world)
 {
-	uint64_t end = world->now_us + HEAL_MS * 1000ull;
+	uint64_t start = world->now_us, round;
 
 	world_heal(world);
-	while (!world->violation[0] && world->now_us < end) {
+	for (round = 1; !world->violation[0] && round <= HEAL_ROUNDS; round++) {
 		world->next_submit_us = world->now_us + 1;
 		world_run(world, world->now_us + 1000000);
-		world->next_submit_us = UINT64_MAX;
-		world_run(world, world->now_us + 1000000);
+		world->next_submit_us = world->next_read_us = UINT64_MAX;
+		world_run(world, world->now_us + round * 8000000);
 		if (world_converged(world))
 			return;
 	}
-	world_fail(world, "does not agree %u ms after everything was healed",
-		   HEAL_MS);
+	world_fail(world, "does not agree %" PRIu64 " ms after everything was "
+		   "healed", (world->now_us - start) / 1000);
+}
+
+static void print_world(struct world *world)
+{
+	const struct options *o = &world->options;
+	uint32_t i;
+
+	printf("  voters %u, loss %u duplicate %u reorder %u, net %u disk %u/%u "
+	       "ms, snapshot %u trailing %u inflight %u segment %u entry %u "
+	       "filler %u, election %u ms\n",
+	       o->voters, o->loss, o->duplicate, o->reorder, o->net_ms,
+	       o->disk_ms, o->slow_disk_ms, o->snapshot_entries, o->trailing,
+	       o->inflight, o->segment_size, o->entry_size, o->filler,
+	       o->election_ms);
+	for (i = 0; i < world->node_count; i++) {
+		struct replica_status s;
+
+		if (!world->nodes[i].alive)
+			continue;
+		replica_status(world->nodes[i].replica, &s);
+		printf("  replica %" PRIu64 ": state %d term %" PRIu64
+		       " commit %" PRIu64 " applied %" PRIu64 " last %" PRIu64
+		       " stored %" PRIu64 " snapshot %" PRIu64
+		       " members %u%s\n", s.id, (int)s.state, s.term, s.commit,
+		       s.applied, s.last, s.stored, s.snapshot_index,
+		       s.member_count, s.installing ? " installing" : "");
+	}
 }
 
 static bool run_seed(uint64_t seed, uint32_t filters_off,
@@ -126,6 +158,8 @@ static bool run_seed(uint64_t seed, uint32_t filters_off,
 		printf("seed %" PRIu64 ": %s\n  again: build/gcc/tests/sim/main"
 		       " --seed %" PRIu64 "\n",
 		       seed, world->violation, seed);
+	if (!good)
+		print_world(world);
 	add(totals, &world->totals, world->now_us / 1000);
 	*trace = *trace * 31 + world->trace;
 	world_fini(world);
