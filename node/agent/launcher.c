@@ -145,17 +145,19 @@ static void page_protect(const struct fence_page *page)
 		_exit(125);
 }
 
-static void signals_reset(void)
+/* All are held back, in the init too from its first instruction: a polite stop
+ * that comes while it is being born must wait for it, not be lost. */
+static void signals_block(void)
 {
 	struct sigaction action;
-	sigset_t none;
+	sigset_t all;
 
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
 	memset(&action, 0, sizeof action);
 	action.sa_handler = SIG_DFL;
 	for (int signal = 1; signal < NSIG; signal++)
 		sigaction(signal, &action, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void write_proc(pid_t pid, const char *name, const char *text)
@@ -217,13 +219,9 @@ __attribute__((noreturn)) static void launcher_main(struct launch launch)
 
 	descriptors_keep(&launch);
 	page_protect(launch.page);
-	signals_reset();
+	signals_block();
 	setsid();
 	prctl(PR_SET_NAME, "berth-launcher");
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
 	if (!launch.hold) {
 		timer = timer_make();
 		lease_look(&launch, timer, &armed_ns);

@@ -112,6 +112,19 @@ static void tell_end(int socket, int status)
 		    MSG_NOSIGNAL | MSG_DONTWAIT) < 0);
 }
 
+/* A second at most, and not beyond `at_ms` if that is not 0. */
+static int wait_signal(const sigset_t *set, uint64_t at_ms)
+{
+	uint64_t now_ms = clock_monotonic_ms(), ms = 1000;
+	struct timespec wait;
+
+	if (at_ms != 0 && at_ms < now_ms + ms)
+		ms = at_ms > now_ms ? at_ms - now_ms : 0;
+	wait.tv_sec = (time_t)(ms / 1000);
+	wait.tv_nsec = (long)(ms % 1000 * 1000000);
+	return sigtimedwait(set, NULL, &wait);
+}
+
 /* Until the program ends, or has had its time to. */
 static int serve(pid_t program, const sigset_t *set, bool proc,
 		 uint32_t stop_ms)
@@ -120,8 +133,7 @@ static int serve(pid_t program, const sigset_t *set, bool proc,
 	int status = 0;
 
 	for (;;) {
-		struct timespec wait = { .tv_sec = 1 };
-		int signal = sigtimedwait(set, NULL, &wait);
+		int signal = wait_signal(set, stop_at_ms);
 		uint64_t now_ms = clock_monotonic_ms();
 
 		if (signal == SIGTERM && stop_at_ms == 0) {
@@ -139,7 +151,7 @@ void launcher_init(const struct launch *launch, int parent)
 {
 	struct cgroup_limits limits;
 	uint32_t stop_ms = STOP_MS_DEFAULT;
-	sigset_t set;
+	sigset_t set; /* blocked since before it was born */
 	pid_t program;
 	bool proc;
 	int status;
@@ -149,8 +161,6 @@ void launcher_init(const struct launch *launch, int parent)
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGTERM, SIG_DFL);
 	/* Before the program: it inherits groups and mounts. */
 	if (!launcher_spec_head(launch, &limits, &stop_ms))
 		_exit(125);
