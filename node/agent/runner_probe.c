@@ -142,7 +142,9 @@ static bool probe_namespace(struct run *run)
 	bool taken;
 	int fd;
 
-	if (run->reach < 0 && run->row.pid != 0)
+	if (run->row.pid == 0) /* the fencer was asked before it knew */
+		session_look(run->runner->agent->session);
+	else if (run->reach < 0)
 		run->reach = find_namespace((pid_t)run->row.pid);
 	if (run->reach < 0)
 		return false;
