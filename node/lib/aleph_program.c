@@ -133,7 +133,7 @@ FIELDS(code, { "encoding", NEEDED, &encoding },
 FIELDS(runtime, { "ref", NEEDED, &hash }, { "use_latest", 0, &boolean },
        { "comment", NEEDED, &string });
 FIELDS(data, { "encoding", NEEDED, &encoding }, { "mount", NEEDED, &string },
-       { "ref", NEEDED, &hash }, { "use_latest", 0, &boolean });
+       { "ref", NEEDED, &hash }, { "use_latest", OR_NULL, &boolean });
 FIELDS(export, { "encoding", NEEDED, &encoding },
        { "mount", NEEDED, &string });
 static const struct shape subscription = { .kind = SHAPE_MAP, .max = 32,
