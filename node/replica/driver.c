@@ -311,12 +311,21 @@ void driver_applied(struct driver *d, const struct fsm_view *view,
 /* --- what is due --------------------------------------------------------- */
 
 /* After the state moved: new sets are pushed, sessions that ran out are
- * looked for. */
+ * looked for, and where programs or CRNs changed there may be a place. (An
+ * Assign that was refused changes nothing: it is tried again by the next
+ * regular round, not at once for ever.) */
 static void look(struct driver *d, const struct fsm_view *view)
 {
+	struct fsm_status status;
+
 	if (d->looked)
 		return;
 	d->looked = true;
+	fsm_status(view, &status);
+	d->placing |= status.programs_changed != d->programs_changed ||
+		      status.crns_changed != d->crns_changed;
+	d->programs_changed = status.programs_changed;
+	d->crns_changed = status.crns_changed;
 	driver__push(d, view);
 	driver__expire(d, view);
 }

@@ -124,6 +124,7 @@ struct driver {
 	uint32_t beat_start;
 	bool looked; /* pushes and expiry follow the last applied entry */
 	bool placing; /* a round is under way or due */
+	stamp_t programs_changed, crns_changed; /* when looked at last */
 	uint32_t place_cursor;
 	struct place_overlay *overlay;
 

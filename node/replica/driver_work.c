@@ -313,7 +313,6 @@ void driver__work_applied(struct driver *d, const struct fsm_view *view,
 	struct driver_client *client = entry->clients;
 
 	entry->clients = NULL;
-	d->placing = true;
 	settle_assigns(d, entry, results, count);
 	answer_items(d, view, entry, results, count);
 	for (struct driver_client *c = client; c != NULL; c = c->next)
