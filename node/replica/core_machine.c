@@ -53,7 +53,7 @@ void core_view_close(struct core *core, struct fsm_view *view)
 		core__state_release(core, state);
 		return;
 	}
-	REQUIRE(!"a view that is not open");
+	berth_panic("close of a view that is not open", __FILE__, __LINE__);
 }
 
 /* --- apply ---------------------------------------------------------------- */
