@@ -125,7 +125,10 @@ static const char *settle_far(struct fencer *f, uint32_t slot,
 		return "unknown";
 	}
 	p = enter(f, slot, row, false, TENURE_RUN_UNKNOWN);
-	p->gone_ns = f->head.deadline_ns + (uint64_t)f->k_ms * NS_PER_MS;
+	p->gone_ns = f->head.deadline_ns == UINT64_MAX ?
+			     UINT64_MAX :
+			     f->head.deadline_ns +
+				     (uint64_t)f->k_ms * NS_PER_MS;
 	fencer__run_kill(f, slot);
 	return "waited for until its launcher's timer has expired";
 }
@@ -176,12 +179,20 @@ static void settle_slot(struct fencer *f, uint32_t slot, bool rebooted)
 static bool take_head(struct fencer *f)
 {
 	struct run_table_head *head = &f->head;
+	int rv = run_table_head_read(&f->table, head);
 	bool rebooted;
 
-	if (run_table_head_read(&f->table, head) != 0)
+	if (rv != 0)
 		memset(head, 0, sizeof *head);
 	rebooted = memcmp(head->kernel_boot, f->machine.kernel_boot,
 			  sizeof head->kernel_boot) != 0;
+	if (rv != 0 && rv != BERTH_NOTFOUND) {
+		/* It tells nothing: neither of a reboot, nor until when. */
+		log_error("settle", "the head of the run table is %s",
+			  berth_error_text(rv));
+		head->deadline_ns = UINT64_MAX;
+		rebooted = false;
+	}
 	f->tenure.gen = head->gen;
 	if (hash_equal(&head->boot, &f->machine.boot))
 		f->tenure.prev_max = head->prev_max;
@@ -196,9 +207,14 @@ void fencer__settle(struct fencer *f)
 
 	for (uint32_t slot = 0; slot < FENCER_RUNS_MAX; slot++)
 		settle_slot(f, slot, rebooted);
+	/* The latest deadline is of the kernel that counted to it. */
+	if (rebooted)
+		f->head.deadline_ns = 0;
 	memcpy(f->head.kernel_boot, f->machine.kernel_boot,
 	       sizeof f->head.kernel_boot);
 	f->head.boot = f->machine.boot;
+	if (f->head.deadline_ns == UINT64_MAX && f->tenure.run_count == 0)
+		f->head.deadline_ns = 0;
 	if (run_table_head_write(&f->table, &f->head, true) != 0)
 		log_error("settle", "run table: %s", strerror(errno));
 }

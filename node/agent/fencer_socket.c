@@ -347,6 +347,7 @@ static void files_take(struct msghdr *head, struct heard *h)
 			continue;
 		h->file_count = (uint32_t)((c->cmsg_len - CMSG_LEN(0)) /
 					   sizeof(int));
+		/* The kernel was given no room for more. */
 		REQUIRE(h->file_count <= LAUNCH_FILES_MAX);
 		memcpy(h->files, CMSG_DATA(c), h->file_count * sizeof(int));
 	}
@@ -362,10 +363,12 @@ void fencer__socket_read(struct fencer *f)
 		struct cmsghdr align;
 	} control;
 	struct msghdr head = { .msg_iov = &bytes, .msg_iovlen = 1,
-			       .msg_control = &control,
-			       .msg_controllen = sizeof control };
-	ssize_t got = recvmsg(f->client, &head,
-			      MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+			       .msg_control = &control };
+	ssize_t got;
+
+	/* Without the padding, which would hold a fourth. */
+	head.msg_controllen = CMSG_LEN(LAUNCH_FILES_MAX * sizeof(int));
+	got = recvmsg(f->client, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

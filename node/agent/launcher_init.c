@@ -18,7 +18,12 @@
 #include "node/agent/launcher.h"
 #include "node/lib/clock.h"
 
-#define STOP_MS_DEFAULT 10000u
+struct init {
+	const struct launch *launch;
+	sigset_t signals; /* blocked since before it was born */
+	uint32_t stop_ms;
+	bool proc;        /* /proc shows this namespace */
+};
 
 /* After any change of credentials; the parent may have died before. */
 static void die_with_parent(int parent)
@@ -63,18 +68,19 @@ static bool is_sandbox(const char *pid)
 		size = read(fd, name, sizeof name - 1);
 		close(fd);
 	}
-	return size >= 5 && memcmp(name, "bwrap", 5) == 0;
+	return size == 6 && memcmp(name, "bwrap\n", 6) == 0;
 }
 
 /* SIGTERM to everything in here save bubblewrap's own processes: those pass
  * nothing on, and their death would be the program's, impolitely. */
-static void stop_politely(bool proc)
+static void stop_politely(const struct init *init, pid_t program)
 {
-	DIR *folder = proc ? opendir("/proc") : NULL;
+	DIR *folder = init->proc ? opendir("/proc") : NULL;
 	struct dirent *entry;
 
 	if (folder == NULL) {
-		kill(-1, SIGTERM);
+		/* Everyone, but only where everyone is the run. */
+		kill(init->launch->pid_namespace ? -1 : -program, SIGTERM);
 		return;
 	}
 	while ((entry = readdir(folder)) != NULL) {
@@ -126,19 +132,18 @@ static int wait_signal(const sigset_t *set, uint64_t at_ms)
 }
 
 /* Until the program ends, or has had its time to. */
-static int serve(pid_t program, const sigset_t *set, bool proc,
-		 uint32_t stop_ms)
+static int serve(const struct init *init, pid_t program)
 {
 	uint64_t stop_at_ms = 0;
 	int status = 0;
 
 	for (;;) {
-		int signal = wait_signal(set, stop_at_ms);
+		int signal = wait_signal(&init->signals, stop_at_ms);
 		uint64_t now_ms = clock_monotonic_ms();
 
 		if (signal == SIGTERM && stop_at_ms == 0) {
-			stop_at_ms = now_ms + stop_ms;
-			stop_politely(proc);
+			stop_at_ms = now_ms + init->stop_ms;
+			stop_politely(init, program);
 		}
 		if (reap(program, &status))
 			return status;
@@ -149,28 +154,29 @@ static int serve(pid_t program, const sigset_t *set, bool proc,
 
 void launcher_init(const struct launch *launch, int parent)
 {
+	struct init init = { .launch = launch };
 	struct cgroup_limits limits;
-	uint32_t stop_ms = STOP_MS_DEFAULT;
-	sigset_t set; /* blocked since before it was born */
 	pid_t program;
-	bool proc;
 	int status;
 
 	die_with_parent(parent);
 	prctl(PR_SET_NAME, "berth-init");
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
+	sigemptyset(&init.signals);
+	sigaddset(&init.signals, SIGCHLD);
+	sigaddset(&init.signals, SIGTERM);
 	/* Before the program: it inherits groups and mounts. */
-	if (!launcher_spec_head(launch, &limits, &stop_ms))
+	if (!launcher_spec_head(launch, &limits, &init.stop_ms))
 		_exit(125);
 	cgroup_run_limit(launch->cgroup, launch->slot, launch->hold, &limits);
 	wait_for_go(launch->socket);
-	proc = mount_proc(launch);
+	init.proc = mount_proc(launch);
 	program = fork();
 	if (program == 0)
 		launcher_program(launch);
-	status = program > 0 ? serve(program, &set, proc, stop_ms) : 125 << 8;
+	status = program > 0 ? serve(&init, program) : 125 << 8;
+	/* Without a namespace that ends with us, as much as can be reached. */
+	if (program > 0 && !launch->pid_namespace)
+		kill(-program, SIGKILL);
 	tell_end(launch->socket, status);
 	_exit(0);
 }
