@@ -75,7 +75,6 @@ static const char *broken_program(const struct fsm_view *s, slot_t slot)
 	BROKEN_IF(bit != (p->state == PROGRAM_FREE && fsm__wanted(p)));
 	BROKEN_IF(p->mark || p->lineage == 0);
 	BROKEN_IF(p->forgotten && !p->superseded);
-	BROKEN_IF(p->waiting && busy(p));
 	for (uint32_t id = p->exclusion; id != ID_NONE;
 	     id = s->exclusions[id].next) {
 		BROKEN_IF(steps++ > EXCLUSIONS_MAX || !s->exclusions[id].used);

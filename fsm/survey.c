@@ -132,8 +132,14 @@ static void adopt(struct fsm *f, slot_t slot, slot_t crn,
 {
 	struct fsm_view *s = &f->state;
 	struct program *p = &s->programs[slot];
-	bool may_run = fsm__wanted(p) && !lineage_busy(s, slot) &&
-		       p->state != PROGRAM_REVOKING;
+	bool may_run;
+
+	/* One that waits has no lineage of its own yet; what it was started
+	 * with must block the others (R21). */
+	if (p->waiting && !hash_is_zero(&row->lineage))
+		fsm__lineage_move(s, slot, &row->lineage);
+	may_run = fsm__wanted(p) && !lineage_busy(s, slot) &&
+		  p->state != PROGRAM_REVOKING;
 
 	if (p->crn != SLOT_NONE) {
 		fsm__touch_desired(f, p->crn);
