@@ -1,5 +1,6 @@
 #include "node/agent/prepare.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -347,6 +348,22 @@ void prepare_cancel(struct prepare_job *job)
 	free(job);
 }
 
+/* What a crash left half-made. */
+static void clear_parts(const char *folder)
+{
+	char path[PREPARE_PATH_MAX];
+	DIR *directory = opendir(folder);
+	struct dirent *row;
+
+	while (directory && (row = readdir(directory)))
+		if (strstr(row->d_name, ".part") &&
+		    snprintf(path, sizeof path, "%s/%s", folder,
+			     row->d_name) < (int)sizeof path)
+			agent_tree_remove(path);
+	if (directory)
+		closedir(directory);
+}
+
 int prepare_open(struct prepare **out, struct agent *agent,
 		 struct fault *fault)
 {
@@ -365,6 +382,8 @@ int prepare_open(struct prepare **out, struct agent *agent,
 			code = fault_set(fault, BERTH_TOOBIG, "directory");
 		else
 			code = agent_directory(path, fault);
+		if (code == 0)
+			clear_parts(path);
 	}
 	if (code != 0) {
 		free(prepare);

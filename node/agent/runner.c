@@ -145,6 +145,18 @@ static void take_row(struct run *run, const struct fencer_run *row,
 	}
 }
 
+/* The run is dead: its directory goes, unless another epoch has it now. */
+static void clear_directory(const struct run *gone)
+{
+	char path[PREPARE_PATH_MAX];
+
+	for (struct run *run = gone->runner->runs; run; run = run->next)
+		if (hash_equal(&run->row.program, &gone->row.program))
+			return;
+	runner__directory(gone, path);
+	agent_tree_remove(path);
+}
+
 static void sweep(struct runner *runner)
 {
 	struct run **at = &runner->runs;
@@ -157,6 +169,7 @@ static void sweep(struct runner *runner)
 			continue;
 		}
 		*at = run->next;
+		clear_directory(run);
 		run_free(run);
 	}
 }

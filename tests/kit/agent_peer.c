@@ -221,6 +221,23 @@ static void serve_message(struct agent_peer *peer,
 	jsonw_fini(&w);
 }
 
+/* All of them, whatever was asked for: the agent has to choose. */
+static void serve_stores(struct agent_peer *peer,
+			 struct httpd_request *request)
+{
+	json_t *page = json_pack("{s:O?, s:i}", "messages", peer->stores,
+				 "pagination_page", 1);
+	char *text;
+
+	if (!peer->stores)
+		json_object_set_new(page, "messages", json_array());
+	text = json_dumps(page, 0);
+	httpd_respond(request, 200, NULL, 0, "application/json", text,
+		      strlen(text));
+	free(text);
+	json_decref(page);
+}
+
 static void serve(void *ctx, struct httpd_request *request)
 {
 	static const char messages[] = "/api/v0/messages/";
@@ -233,6 +250,10 @@ static void serve(void *ctx, struct httpd_request *request)
 	if (strncmp(path, messages, sizeof messages - 1) == 0 &&
 	    hash_parse(path + sizeof messages - 1, &hash) == 0) {
 		serve_message(peer, request, &hash);
+		return;
+	}
+	if (strcmp(path, "/api/v0/messages.json") == 0) {
+		serve_stores(peer, request);
 		return;
 	}
 	item = strncmp(path, raw, sizeof raw - 1) == 0 &&
@@ -266,16 +287,20 @@ struct hash agent_peer_add(struct agent_peer *peer, const void *data,
 }
 
 struct hash agent_peer_program(struct agent_peer *peer, json_t *content,
-			       const struct hash *file)
+			       const struct hash *file, const char *owner,
+			       struct hash *out)
 {
 	char name[65], text[512];
 	struct hash store, program;
 	char *whole;
 
 	hash_text(file, name);
-	snprintf(text, sizeof text, "{\"address\":\"0x00\",\"time\":1.5,"
-		 "\"item_type\":\"storage\",\"item_hash\":\"%s\"}", name);
+	snprintf(text, sizeof text, "{\"address\":\"%s\",\"time\":1.5,"
+		 "\"item_type\":\"storage\",\"item_hash\":\"%s\"}", owner,
+		 name);
 	store = agent_peer_add(peer, text, strlen(text), false);
+	if (out)
+		*out = store;
 	hash_text(&store, name);
 	snprintf(text, sizeof text, "\"%s\"", name);
 	kit_program_set(content, "code.ref", text);
@@ -285,6 +310,28 @@ struct hash agent_peer_program(struct agent_peer *peer, json_t *content,
 	free(whole);
 	json_decref(content);
 	return program;
+}
+
+void agent_peer_store(struct agent_peer *peer, const struct eth_key *key,
+		      const struct hash *ref, const struct hash *file,
+		      double time)
+{
+	char names[2][65];
+	struct fault fault = { 0 };
+	json_t *content, *envelope;
+
+	hash_text(file, names[0]);
+	hash_text(ref, names[1]);
+	content = json_pack("{ss sf ss ss ss}", "address", key->address,
+			    "time", time, "item_type", "storage",
+			    "item_hash", names[0], "ref", names[1]);
+	if (aleph_message_make(key, ALEPH_STORE, content, time, "TEST",
+			       &envelope, &fault) != 0)
+		berth_panic(fault.text, __FILE__, __LINE__);
+	json_decref(content);
+	if (!peer->stores)
+		peer->stores = json_array();
+	json_array_append_new(peer->stores, envelope);
 }
 
 static void push(struct agent_peer *peer)
@@ -365,6 +412,7 @@ void agent_peer_close(struct agent_peer *peer)
 		stream_close(peer->stream, "the test ends");
 	stream_listener_close(peer->listener);
 	httpd_close(peer->ccn, nothing, NULL);
+	json_decref(peer->stores);
 	for (uint32_t i = 0; i < peer->item_count; i++)
 		free(peer->items[i].data);
 }

@@ -6,12 +6,13 @@
 #define TESTS_KIT_AGENT_PEER_H
 
 #include "node/lib/agent_wire.h"
+#include "node/lib/crypto.h"
 #include "node/lib/httpd.h"
 #include "node/lib/json.h"
 #include "node/lib/stream.h"
 
 #define AGENT_PEER_ROWS 8u
-#define AGENT_PEER_ITEMS 16u
+#define AGENT_PEER_ITEMS 32u
 
 struct agent_peer {
 	uv_loop_t *loop;
@@ -33,6 +34,7 @@ struct agent_peer {
 		bool file;
 	} items[AGENT_PEER_ITEMS];
 	uint32_t item_count;
+	json_t *stores;        /* envelopes of STOREs, for messages.json */
 	/* What it heard. */
 	uint32_t links, hellos, registers, reports, heartbeats, refused_links;
 	uint32_t contents_asked, files_asked;
@@ -54,9 +56,15 @@ void agent_peer_close(struct agent_peer *peer);
 struct hash agent_peer_add(struct agent_peer *peer, const void *data,
 			   size_t size, bool file);
 /* Makes a program of the content: STORE for its code file, message, both
- * served; gives its hash. `file` is the code's hash. */
+ * served; gives its hash. `file` is the code's hash; `store` (may be NULL) gets
+ * the STORE's. */
 struct hash agent_peer_program(struct agent_peer *peer, json_t *content,
-			       const struct hash *file);
+			       const struct hash *file, const char *owner,
+			       struct hash *store);
+/* A signed STORE of `file` that follows the STORE `ref` of the same owner. */
+void agent_peer_store(struct agent_peer *peer, const struct eth_key *key,
+		      const struct hash *ref, const struct hash *file,
+		      double time);
 /* A new desired set, pushed at once. Gives its epoch. */
 stamp_t agent_peer_desire(struct agent_peer *peer, const struct hash *program);
 void agent_peer_undesire(struct agent_peer *peer);

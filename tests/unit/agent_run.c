@@ -187,7 +187,7 @@ static struct hash tutorial(const char *file)
 	code = add_file(line);
 	snprintf(line, sizeof line, "{\"WITNESS\":\"%s/%s\"}", witness, file);
 	kit_program_set(content, "variables", line);
-	return agent_peer_program(&peer, content, &code);
+	return agent_peer_program(&peer, content, &code, "0x00", NULL);
 }
 
 static struct hash script(const char *text)
@@ -198,7 +198,7 @@ static struct hash script(const char *text)
 	kit_program_set(content, "code.encoding", "\"plain\"");
 	kit_program_set(content, "code.entrypoint", "\"run\"");
 	kit_program_set(content, "code.interface", "\"binary\"");
-	return agent_peer_program(&peer, content, &code);
+	return agent_peer_program(&peer, content, &code, "0x00", NULL);
 }
 
 static bool locked(const char *file)
@@ -338,6 +338,103 @@ static void runs_a_binary_and_restarts_it(void **state)
 	agent_peer_undesire(&peer);
 }
 
+/* `use_latest`: the newest STORE that the owner signed and that names ours;
+ * not one of somebody else, nor one about something else. */
+static void takes_the_newest_code(void **state)
+{
+	static const char text[] = "#!/usr/bin/python3\n"
+		"import http.server as h\n"
+		"class H(h.BaseHTTPRequestHandler):\n"
+		"  def do_GET(s):\n"
+		"    s.send_response(200); s.end_headers()\n"
+		"    s.wfile.write(b'code %d')\n"
+		"h.HTTPServer(('0.0.0.0', 8080), H).serve_forever()\n";
+	struct hash files[4], store, program, other = { { 5 } };
+	struct eth_key owner, stranger;
+	json_t *content = kit_program();
+	char code[512];
+
+	(void)state;
+	assert_int_equal(eth_key_make(&owner), 0);
+	assert_int_equal(eth_key_make(&stranger), 0);
+	for (int i = 0; i < 4; i++) {
+		snprintf(code, sizeof code, text, i);
+		files[i] = agent_peer_add(&peer, code, strlen(code), true);
+	}
+	kit_program_set(content, "code.encoding", "\"plain\"");
+	kit_program_set(content, "code.entrypoint", "\"run\"");
+	kit_program_set(content, "code.interface", "\"binary\"");
+	kit_program_set(content, "code.use_latest", "true");
+	program = agent_peer_program(&peer, content, &files[0], owner.address,
+				     &store);
+	agent_peer_store(&peer, &owner, &store, &files[1], 20);
+	agent_peer_store(&peer, &owner, &store, &files[0], 10);
+	agent_peer_store(&peer, &stranger, &store, &files[2], 30);
+	agent_peer_store(&peer, &owner, &other, &files[3], 40);
+	agent_peer_desire(&peer, &program);
+	WAIT(status_of(&program) == RUN_RUNNING);
+	knock(&program, "/");
+	assert_string_equal(said.body, "code 1");
+	agent_peer_undesire(&peer);
+}
+
+/* A host volume stays, an ephemeral one does not; an image is read only. */
+static void mounts_volumes(void **state)
+{
+	static const char text[] = "#!/usr/bin/python3\n"
+		"import http.server as h, os\n"
+		"seen = []\n"
+		"for n in ('/data/f', '/srv/scratch/f', '/srv/image/f'):\n"
+		"  seen.append(open(n).read() if os.path.exists(n) else '-')\n"
+		"  try: open(n, 'w').write('kept')\n"
+		"  except OSError: seen.append('ro')\n"
+		"class H(h.BaseHTTPRequestHandler):\n"
+		"  def do_GET(s):\n"
+		"    s.send_response(200); s.end_headers()\n"
+		"    s.wfile.write(' '.join(seen).encode())\n"
+		"h.HTTPServer(('0.0.0.0', 8080), H).serve_forever()\n";
+	json_t *content = kit_program();
+	struct hash code, image, program;
+	char line[1024], name[65];
+	stamp_t version;
+
+	(void)state;
+	snprintf(line, sizeof line, "cd %s && mkdir image && echo -n img "
+		 ">image/f && mksquashfs image image.sq -quiet -no-progress "
+		 ">/dev/null", root);
+	assert_int_equal(system(line), 0);
+	snprintf(line, sizeof line, "%s/image.sq", root);
+	image = add_file(line);
+	hash_text(&image, name);
+	snprintf(line, sizeof line, "{\"address\":\"0x00\",\"time\":1.5,"
+		 "\"item_type\":\"storage\",\"item_hash\":\"%s\"}", name);
+	image = agent_peer_add(&peer, line, strlen(line), false);
+	hash_text(&image, name);
+	code = agent_peer_add(&peer, text, strlen(text), true);
+	kit_program_set(content, "code.encoding", "\"plain\"");
+	kit_program_set(content, "code.entrypoint", "\"run\"");
+	kit_program_set(content, "code.interface", "\"binary\"");
+	snprintf(line, sizeof line, "[{\"mount\":\"/data\",\"size_mib\":9,"
+		 "\"persistence\":\"host\",\"name\":\"d\"},"
+		 "{\"mount\":\"/srv/scratch\",\"ephemeral\":true,"
+		 "\"size_mib\":5},{\"mount\":\"/srv/image\",\"ref\":\"%s\","
+		 "\"use_latest\":false}]", name);
+	kit_program_set(content, "volumes", line);
+	program = agent_peer_program(&peer, content, &code, "0x00", NULL);
+	agent_peer_desire(&peer, &program);
+	WAIT(status_of(&program) == RUN_RUNNING);
+	knock(&program, "/");
+	assert_string_equal(said.body, "- - img ro");
+	agent_peer_undesire(&peer);
+	version = stamp_version(peer.index);
+	WAIT(peer.applied >= version);
+	agent_peer_desire(&peer, &program);
+	WAIT(status_of(&program) == RUN_RUNNING);
+	knock(&program, "/");
+	assert_string_equal(said.body, "kept - img ro");
+	agent_peer_undesire(&peer);
+}
+
 static void says_that_there_is_no_content(void **state)
 {
 	static const struct hash unknown = { { 9, 9 } };
@@ -430,6 +527,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(stops_what_is_not_desired),
 		cmocka_unit_test(tells_why_a_start_fails),
 		cmocka_unit_test(runs_a_binary_and_restarts_it),
+		cmocka_unit_test(takes_the_newest_code),
+		cmocka_unit_test(mounts_volumes),
 		cmocka_unit_test(says_that_there_is_no_content),
 		cmocka_unit_test(stops_without_a_lease),
 	};
