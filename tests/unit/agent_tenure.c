@@ -174,6 +174,7 @@ static void test_deadline_only_grows(void **state)
 	second = mark(1000);
 	assert_int_equal(ack(1100, second), FENCER_OK);
 	assert_int_equal(ack(1200, first), FENCER_OK);
+	assert_int_equal(tenure_deadline(&t), 1000 + TTL);
 	assert_int_equal(ack(1300, second), FENCER_OK);
 	assert_int_equal(tenure_deadline(&t), 1000 + TTL);
 }
@@ -544,7 +545,7 @@ static void test_ack_of_register_comes_too_late(void **state)
 static void test_generation(void **state)
 {
 	(void)state;
-	open_session(0, 0, SESSION);
+	open_session(0, PREV, SESSION);
 	assert_int_equal(challenge(nonce_a, GEN + 1, 0), FENCER_HAS_SESSION);
 	assert_int_equal(t.gen, GEN);
 	tenure_end(&t);
