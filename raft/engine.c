@@ -129,7 +129,8 @@ static int process(struct replica *r, struct raft_update *update)
 
 	if (update->flags & (RAFT_UPDATE_CURRENT_TERM) ||
 	    update->flags & (RAFT_UPDATE_VOTED_FOR))
-		lane_vote(r);
+		lane_vote(r, raft_current_term(&r->raft),
+			  raft_voted_for(&r->raft));
 	if (update->flags & (RAFT_UPDATE_ENTRIES))
 		code = keep_entries(r, update);
 	if (code) {
@@ -470,13 +471,13 @@ void engine_restart(struct replica *r)
 
 	raft_close(&r->raft, NULL);
 	memset(&r->raft, 0, sizeof r->raft);
+	lane_vote(r, term, r->config.id); /* holds what the start sends */
 	code = engine_start(r, term, r->config.id);
 	if (code) {
 		engine_fatal(r, code, "restart the core: %s",
 			     berth_error_text(code));
 		return;
 	}
-	lane_vote(r);
 	lane_kick(r);
 }
 

@@ -200,7 +200,7 @@ bool filter_start_needs_term(const struct replica *r,
 			     const struct members *members);
 
 /* lane.c */
-void lane_vote(struct replica *r);
+void lane_vote(struct replica *r, uint64_t term, uint64_t vote);
 MUST_CHECK int lane_entries(struct replica *r, struct log_entry **entries,
 			    uint32_t count);
 void lane_install(struct replica *r, const struct snapshot_meta *meta);

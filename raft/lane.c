@@ -33,14 +33,14 @@ static struct log_op *op_add(struct replica *r, enum log_op_kind kind)
 	return op;
 }
 
-void lane_vote(struct replica *r)
+void lane_vote(struct replica *r, uint64_t term, uint64_t vote)
 {
 	struct log_op *op = op_add(r, OP_VOTE);
 
 	if (!op)
 		return;
-	op->term = raft_current_term(&r->raft);
-	op->vote = raft_voted_for(&r->raft);
+	op->term = term;
+	op->vote = vote;
 	r->votes_wanted++;
 }
 

@@ -171,12 +171,13 @@ struct arguments {
 	uint64_t first, count;
 	double minutes;
 	uint32_t filters_off;
+	bool stop; /* at the first violation */
 };
 
 static int usage(void)
 {
 	fputs("usage: main [--seed N | --seeds N [--first M]] [--minutes M] "
-	      "[--filter-off Tn]...\n", stderr);
+	      "[--filter-off Tn]... [--stop]\n", stderr);
 	return 2;
 }
 
@@ -187,6 +188,11 @@ static int parse(int argc, char **argv, struct arguments *a)
 	for (i = 1; i < argc; i += 2) {
 		const char *value = argv[i + 1];
 
+		if (strcmp(argv[i], "--stop") == 0) {
+			a->stop = true;
+			i--;
+			continue;
+		}
 		if (i + 1 == argc)
 			return usage();
 		if (strcmp(argv[i], "--seed") == 0) {
@@ -220,7 +226,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	end = a.minutes > 0 ? time(NULL) + (time_t)(a.minutes * 60) : 0;
 	for (seed = a.first; seed < a.first + a.count; seed++) {
-		if (end && time(NULL) >= end)
+		if ((end && time(NULL) >= end) || (a.stop && bad))
 			break;
 		bad += !run_seed(seed, a.filters_off, &totals, &trace);
 	}
