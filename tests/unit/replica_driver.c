@@ -114,19 +114,6 @@ static void test_failed_beat_consumes_its_interval(void **state)
 	assert_int_equal(status_of(w).c_ms, 260); /* R4: not 560 */
 }
 
-static void test_other_term_proposes_nothing(void **state)
-{
-	struct world *w = *state;
-
-	world_lead(w);
-	world_settle(w);
-	w->term++; /* raft moved on, the news has not come yet */
-	w->now_ms += 1000;
-	world_tick(w);
-	assert_int_equal(world_waiting(w), 0);
-	w->term--;
-}
-
 static void test_new_term_has_a_new_anchor(void **state)
 {
 	struct world *w = *state;
@@ -350,6 +337,30 @@ static void test_dead_session_is_not_acknowledged(void **state)
 	world_heartbeat(w, &old, NULL, 0);
 	world_pass(w, 600);
 	assert_int_equal(w->frame_count, 0);
+}
+
+static void test_session_that_ends_before_its_beat(void **state)
+{
+	struct world *w = *state;
+	struct world_agent a, old;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 4);
+	world_settle(w);
+	old = a;
+	world_forget_frames(w);
+	assert_int_equal(world_say_register(w, &a, a.session, 60), 0);
+	world_tick(w);
+	assert_int_equal(world_proposed(w, FSM_REGISTER), 1);
+	/* Not applied yet: the old session is still alive in the state. */
+	assert_int_equal(world_heartbeat(w, &old, NULL, 0), 0);
+	w->now_ms += 300;
+	world_tick(w);
+	assert_int_equal(world_proposed(w, FSM_BEAT), 1);
+	world_settle(w);
+	assert_non_null(world_sent(w, AGENT_REGISTER_ACK));
+	assert_null(world_sent(w, AGENT_REPLY)); /* it renewed nothing */
 }
 
 static void test_desired_is_left_out_when_known(void **state)
@@ -649,6 +660,25 @@ static void client_open(struct test_client *c, uint32_t first, uint32_t count)
 	c->client.done = client_done;
 }
 
+static void test_other_term_proposes_nothing(void **state)
+{
+	struct world *w = *state;
+	struct test_client c;
+
+	world_lead(w);
+	world_settle(w);
+	client_open(&c, 1, 1);
+	w->term++; /* raft moved on, the news has not come yet */
+	w->now_ms += 1000;
+	driver_submit(w->driver, &c.client);
+	world_tick(w);
+	assert_int_equal(world_waiting(w), 0);
+	assert_false(c.done);
+	driver_leader(w->driver, false, w->term);
+	assert_int_equal(c.code, BERTH_NOTLEADER);
+	free(c.data);
+}
+
 static void test_not_leader_is_said_at_once(void **state)
 {
 	struct world *w = *state;
@@ -767,6 +797,7 @@ int main(void)
 		STORY(test_newest_heartbeat_counts),
 		STORY(test_deposed_leader_answers_nothing),
 		STORY(test_dead_session_is_not_acknowledged),
+		STORY(test_session_that_ends_before_its_beat),
 		STORY(test_desired_is_left_out_when_known),
 		STORY(test_silence_ends_in_expiry_at_apply),
 		STORY(test_renewal_before_expiry_wins),
