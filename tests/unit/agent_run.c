@@ -59,12 +59,13 @@ static pid_t start(const char *name)
 	_exit(127);
 }
 
-static void end(pid_t pid, int number)
+static int end(pid_t pid, int number)
 {
 	int status;
 
 	kill(pid, number);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
 }
 
 static void write_config(void)
@@ -269,7 +270,7 @@ static void goes_on_after_its_death(void **state)
 	uint32_t hellos = peer.hellos;
 
 	(void)state;
-	end(agent, SIGKILL);
+	(void)end(agent, SIGKILL);
 	assert_true(locked("web"));
 	agent = start("berth-agent");
 	peer.run_count = 0;
@@ -504,9 +505,14 @@ static void nothing(void *ctx)
 
 static int tear_down(void **state)
 {
+	int status;
+
 	(void)state;
-	end(agent, SIGTERM);
-	end(fencer, SIGTERM);
+	status = end(agent, SIGTERM);
+	if (end(fencer, SIGTERM) != 0 || status != 0) {
+		show_logs();
+		return -1;
+	}
 	agent_peer_close(&peer);
 	http_client_close(http, nothing, NULL);
 	uv_close((uv_handle_t *)&pulse, NULL);
