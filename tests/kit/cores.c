@@ -99,7 +99,9 @@ static void open_core(struct cores *c, struct cores_replica *r)
 	struct core_config config = {
 		.directory = r->directory,
 		.replica = { .id = r->id, .cluster = "cores",
-			     .election_ms = 500, .heartbeat_ms = 100 },
+			     .election_ms = 500, .heartbeat_ms = 100,
+			     .snapshot_entries = c->snapshot_entries,
+			     .trailing = c->trailing },
 		.member_count = c->count, .bootstrap = true };
 	struct fault fault;
 

@@ -27,6 +27,7 @@ struct cores {
 	char root[CERTS_PATH_SIZE];
 	uint32_t count;
 	uint16_t port; /* replica i listens on port + i */
+	uint32_t snapshot_entries, trailing; /* of replicas started later */
 	struct cores_replica replicas[CORES_MAX];
 	struct core_peer peers[CORES_MAX];
 	struct sim_agents agents;

@@ -123,11 +123,91 @@ static void test_follower_refuses_commands(void **state)
 	cores_close(&c);
 }
 
+struct look {
+	struct core_call call;
+	uint64_t snapshots, installs;
+	uint32_t programs;
+	bool done;
+};
+
+static void look_run(struct core *core, struct core_call *call)
+{
+	struct look *look = (struct look *)call;
+	struct replica_status replica;
+	struct fsm_status status;
+
+	fsm_status(core_view(core), &status);
+	replica_status(core_replica(core), &replica);
+	look->programs = status.program_count;
+	look->snapshots = replica.snapshots;
+	look->installs = replica.installs;
+}
+
+static void look_done(struct core_call *call)
+{
+	((struct look *)call)->done = true;
+}
+
+static bool looked(struct cores *c, void *ctx)
+{
+	(void)c;
+	return ((struct look *)ctx)->done;
+}
+
+static struct look look_at(struct cores *c, struct core *core)
+{
+	struct look look = { .call = { .run = look_run, .done = look_done } };
+
+	assert_int_equal(core_post(core, &look.call), 0);
+	cores_wait(c, looked, &look, "a look does not come back");
+	return look;
+}
+
+/* A follower that was away longer than the log reaches gets a snapshot over
+ * its link, and goes on from there; so does it after its own restart. */
+static void test_late_follower_gets_a_snapshot(void **state)
+{
+	static struct cores c;
+	struct cores_replica *late;
+	struct look look;
+
+	(void)state;
+	cores_open(&c, 3, PORT + 20, 1, 200, 200);
+	cores_wait_leader(&c);
+	for (uint64_t id = 1; id <= 3; id++)
+		cores_stop(&c, id);
+	c.snapshot_entries = 32;
+	c.trailing = 8;
+	for (uint64_t id = 1; id <= 3; id++)
+		cores_start(&c, id);
+	cores_wait_leader(&c);
+	cores_admit(&c);
+	late = &c.replicas[cores_leader(&c)->id % 3];
+	cores_stop(&c, late->id);
+	for (uint8_t i = 1; i <= 100; i++) {
+		struct outcome outcome = { .done = false };
+
+		put_program(&c, cores_leader(&c)->core, i, &outcome);
+		assert_int_equal(outcome.ok, 1);
+	}
+	assert_true(look_at(&c, cores_leader(&c)->core).snapshots > 0);
+	for (int i = 0; i < 2; i++) {
+		cores_start(&c, late->id);
+		cores_wait(&c, caught_up, late, "the late one stays behind");
+		look = look_at(&c, late->core);
+		assert_int_equal(look.programs, 100);
+		assert_true(look.installs == (i == 0));
+		cores_stop(&c, late->id);
+	}
+	cores_close(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_leader_goes_and_nothing_else),
 		cmocka_unit_test(test_follower_refuses_commands),
+		cmocka_unit_test(test_late_follower_gets_a_snapshot),
 	};
 
 	log_init("replica_cores", LOG_LEVEL_INFO);
