@@ -12,7 +12,6 @@
 #include "node/lib/log.h"
 
 #define ACCEPTS_PER_TURN 32
-#define KEEPALIVE_SECONDS 60
 /* Turns of the loop in which libwebsockets closes its handles: connections in
  * one, what is shared in the next. Doubled. */
 #define CLOSING_TURNS 6
@@ -48,23 +47,20 @@ static void adopt(struct httpd_listener *listener, struct httpd_conn *conn,
 	struct lws *wsi;
 
 	conn->httpd = httpd;
+	conn->deadline_ms = clock_monotonic_ms() + httpd->options.timeout_ms;
 	conn->next = httpd->conns;
 	if (conn->next)
 		conn->next->prev = conn;
 	httpd->conns = conn;
 	httpd->conn_count++;
-	/* If this fails, the connection was destroyed with its callback, or
-	 * it never had one; then it is still in the list. */
+	httpd->created = false;
 	wsi = lws_adopt_descriptor_vhost_via_info(&adoption);
-	if (wsi) {
+	if (wsi)
 		conn->wsi = wsi;
-		return;
-	}
-	for (struct httpd_conn *at = httpd->conns; at; at = at->next)
-		if (at == conn) {
-			httpd__forget(conn);
-			break;
-		}
+	else if (!httpd->created)
+		httpd__forget(conn);
+	/* else: it was made and failed; its destruction forgets the connection,
+	 * or has done so. */
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events)
@@ -241,7 +237,7 @@ static struct lws_vhost *open_vhost(struct httpd *httpd, const char *name,
 	info->port = CONTEXT_PORT_NO_LISTEN_SERVER;
 	info->protocols = protocols;
 	info->vhost_name = name;
-	info->keepalive_timeout = KEEPALIVE_SECONDS;
+	info->keepalive_timeout = HTTPD_KEEPALIVE_MS / 1000;
 	info->timeout_secs = timeout_seconds(httpd);
 	info->user = httpd;
 	info->alpn = "http/1.1";

@@ -18,6 +18,7 @@
 #define HTTPD_PIECE_SIZE_MAX (64u << 10) /* written at once */
 #define HTTPD_STREAM_QUEUE_MAX (8u << 20)
 #define HTTPD_TICK_MS 200
+#define HTTPD_KEEPALIVE_MS 60000
 
 struct httpd_conn {
 	struct httpd *httpd;
@@ -27,6 +28,7 @@ struct httpd_conn {
 	enum httpd_authority authority;
 	int kind; /* of the listener */
 	char who[96], address[64];
+	uint32_t requests;    /* so far */
 	uint64_t deadline_ms; /* 0: none; then it is cut */
 };
 
@@ -50,6 +52,7 @@ struct httpd_request {
 	char *body;
 	size_t body_size, body_capacity, body_length; /* length: announced */
 	uint64_t body_since_ms;
+	uint32_t body_ends; /* how often lws said so */
 	bool whole;     /* given to the handler */
 	bool http11, head, chunked;
 	bool close;     /* the connection ends with the answer */
@@ -88,6 +91,7 @@ struct httpd {
 	struct httpd_conn *conns;
 	uint32_t conn_count;
 	uint32_t closing_turns;
+	bool created; /* libwebsockets made something of what it was given */
 	bool closing;
 	void (*closed)(void *ctx);
 	void *closed_ctx;

@@ -210,6 +210,8 @@ static bool read_path(struct httpd_request *request, struct lws *wsi,
 			wsi, at, (int)(sizeof path - used - 2), token, i);
 		if (size < 0)
 			break;
+		if ((size_t)size != strlen(at)) /* a NUL inside: "%00" */
+			return false;
 		if (i > 0)
 			path[used++] = '&';
 		used += strlen(at);
@@ -244,10 +246,13 @@ static bool read_query(struct httpd_request *request, struct lws *wsi)
 	raw[0] = '\0';
 	for (int i = 0;; i++) {
 		char *value;
+		int size = lws_hdr_copy_fragment(wsi, text, sizeof text,
+						 WSI_TOKEN_HTTP_URI_ARGS, i);
 
-		if (lws_hdr_copy_fragment(wsi, text, sizeof text,
-					  WSI_TOKEN_HTTP_URI_ARGS, i) < 0)
+		if (size < 0)
 			break;
+		if ((size_t)size != strlen(text))
+			return false;
 		value = strchr(text, '=');
 		if (value)
 			*value++ = '\0';
