@@ -234,7 +234,9 @@ static void files_raise(struct fencer *f)
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
-/* What the class rests on (2.6), tried on this machine. */
+/* What the class rests on (2.6), tried on this machine. One thing cannot be
+ * tried: a host that is itself a machine which others pause or copy stops our
+ * clocks (A2, H36), and its operator must not call it fenced. */
 static void class_find(struct fencer *f)
 {
 	bool able = launcher_try(&f->launch, f->reason, sizeof f->reason);
