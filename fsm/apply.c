@@ -94,7 +94,7 @@ static enum fsm_refusal apply_any(struct fsm *f, const struct command *c)
 		return fsm__apply_crn_remove(f, &c->crn_remove);
 	case FSM_LEAD:
 	default:
-		REQUIRE(!"a command of this type");
+		NEVER("a command of this type");
 	}
 	return FSM_REFUSED_MALFORMED;
 }

@@ -106,6 +106,9 @@ __attribute__((noreturn)) void berth_panic(const char *what, const char *file,
 				    __LINE__);                      \
 	} while (0)
 
+/* Where no input can lead; `what` says what would have to be. */
+#define NEVER(what) berth_panic("never: not " what, __FILE__, __LINE__)
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

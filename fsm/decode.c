@@ -198,7 +198,7 @@ static void read_simple(struct reader *r, const struct field *f, uint8_t *base)
 	case FIELD_ROWS:
 	case FIELD_HASHES:
 	default:
-		REQUIRE(!"a field of this kind");
+		NEVER("a field of this kind");
 	}
 }
 

@@ -114,7 +114,7 @@ static void write_simple(struct writer *w, const struct field *f,
 	case FIELD_ROWS:
 	case FIELD_HASHES:
 	default:
-		REQUIRE(!"a field of this kind");
+		NEVER("a field of this kind");
 	}
 }
 

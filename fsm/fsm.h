@@ -105,7 +105,8 @@ struct fsm_observer {
 	void (*effect)(void *ctx, const struct fsm_effect *effect);
 };
 
-/* An empty state: gen 0, no Config; the first entry must configure it.
+/* An empty state: gen 0, no Config; the first entry must configure it: that
+ * Config is taken whatever its term, and begins generation 1.
  * `hash_seed` seeds the hash tables and is replicated by the bootstrap Config
  * entry's index, so pass 0 here. Gives ownership; fsm_close takes it. */
 struct fsm *fsm_open(void);

@@ -274,13 +274,19 @@ static uint32_t ring_size(const struct fsm_view *s, const struct hash *root)
 
 /* --- ProgramPut -------------------------------------------------------------------- */
 
+/* R25: an instance has data wherever it runs. */
+static bool has_data(const struct command_program_put *c)
+{
+	return c->has_data || c->kind == KIND_INSTANCE;
+}
+
 static void fill(struct fsm_view *s, struct program *p,
 		 const struct command_program_put *c)
 {
 	uint32_t tokens = p->tokens;
 
 	p->guarantee = (uint8_t)c->guarantee;
-	p->has_data = c->has_data;
+	p->has_data = has_data(c);
 	p->move_without_data = c->move_without_data;
 	p->has_node_pin = c->has_node_pin;
 	p->code_revision = c->code_revision;
@@ -342,7 +348,7 @@ static bool same_tokens(const struct fsm_view *s, const struct program *p,
 static bool same_wishes(const struct fsm_view *s, const struct program *p,
 			const struct command_program_put *c)
 {
-	return p->guarantee == c->guarantee && p->has_data == c->has_data &&
+	return p->guarantee == c->guarantee && p->has_data == has_data(c) &&
 	       p->move_without_data == c->move_without_data &&
 	       p->has_node_pin == c->has_node_pin &&
 	       p->code_revision == c->code_revision && p->vcpus == c->vcpus &&

@@ -106,7 +106,7 @@ static void get_value(struct in *in, const struct column *c, uint8_t *row)
 		break;
 	case COLUMN_END:
 	default:
-		REQUIRE(!"a column of this kind");
+		NEVER("a column of this kind");
 	}
 }
 

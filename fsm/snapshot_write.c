@@ -102,7 +102,7 @@ static void put_value(struct out *o, const struct column *c, const uint8_t *row)
 		break;
 	case COLUMN_END:
 	default:
-		REQUIRE(!"a column of this kind");
+		NEVER("a column of this kind");
 	}
 }
 

@@ -181,6 +181,9 @@ static bool adoptable(const struct fsm_view *s, slot_t slot, slot_t crn,
 {
 	const struct program *p;
 
+	/* From no generation that was: left over, so that nothing is freed. */
+	if (row->gen == 0 || row->gen > s->gen || row->epoch == 0)
+		return false;
 	if (slot == SLOT_NONE)
 		return !s->crns[crn].surveyed;
 	p = &s->programs[slot];

@@ -54,5 +54,5 @@ void fsm_view_close(struct fsm *f, struct fsm_view *view)
 			fsm__state_fini(&f->frozen[i].view);
 		return;
 	}
-	REQUIRE(!"a view of this state");
+	NEVER("a view of this state");
 }

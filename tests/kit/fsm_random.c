@@ -148,7 +148,7 @@ static void held(struct dice *d, const struct fsm_view *view,
 		};
 		if (p.epoch == 0 || chance(d, 15)) {
 			row->epoch = stamp_make(1 + dice_roll(d, 900), 1);
-			row->gen = 1 + dice_roll(d, 2);
+			row->gen = dice_roll(d, 5);
 		}
 	}
 }
