@@ -199,8 +199,10 @@ static int open_edge(struct daemon *d, struct fault *fault)
 /* Fail-stop: nothing more is said to anyone but this line. */
 static void on_fatal(void *ctx, const struct fault *fault)
 {
-	(void)ctx;
-	log_error("main", "this replica stops: %s", fault->text);
+	const struct daemon *d = ctx;
+
+	log_error("main", "this replica stops: %s: %s", d->log_directory,
+		  fault->text);
 	fflush(NULL);
 	_exit(1);
 }
@@ -224,6 +226,7 @@ static int open_core(struct daemon *d, struct fault *fault)
 		.bootstrap = conf->bootstrap,
 	};
 	struct core_events events;
+	int code;
 
 	snprintf(config.replica.cluster, sizeof config.replica.cluster, "%s",
 		 conf->cluster);
@@ -232,7 +235,10 @@ static int open_core(struct daemon *d, struct fault *fault)
 		config.members[i].role = ROLE_VOTER;
 	}
 	edge_core_events(d->edge, &events, on_fatal, d);
-	return core_open(&d->core, &config, &d->loop, &events, fault);
+	code = core_open(&d->core, &config, &d->loop, &events, fault);
+	if (code != 0)
+		fault_wrap(fault, "%s", d->log_directory);
+	return code;
 }
 
 static int open_dialer(struct daemon *d, struct fault *fault)
