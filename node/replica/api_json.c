@@ -246,6 +246,7 @@ void api_json_program(struct json_writer *w, const struct api_program_row *row)
 	jsonw_bool(w, "superseded", p->superseded);
 	jsonw_bool(w, "persistent", p->persistent);
 	maybe_hash(w, "node", p->has_node_pin, &p->node_pin);
+	jsonw_uint(w, "code_revision", p->code_revision);
 	jsonw_uint(w, "vcpus", p->vcpus);
 	jsonw_uint(w, "memory_mib", p->memory_mib);
 	jsonw_uint(w, "disk_mib", p->disk_mib);
