@@ -4,6 +4,8 @@
 #include "node/lib/log.h"
 #include "node/replica/core_impl.h"
 
+#define HANDING_LOOK_MS 10u
+
 const struct fsm_view *core_view(struct core *core)
 {
 	return fsm_live(core->state->fsm);
@@ -187,6 +189,16 @@ static uint64_t step(struct core *core)
 	return driver_ms < engine_ms ? driver_ms : engine_ms;
 }
 
+static void stop_now(struct core *core);
+
+/* While leadership is handed over the loop goes on as usual, for a while. */
+static bool handed_over(const struct core *core)
+{
+	return core->handing &&
+	       (core->leader != core->config.replica.id ||
+		clock_monotonic_ms() >= core->handing_end_ms);
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct core *core = prepare->data;
@@ -195,9 +207,17 @@ static void on_prepare(uv_prepare_t *prepare)
 	/* A closing engine counts its jobs in its tick. */
 	if (core->stopping && core->replica != NULL)
 		replica_tick(core->replica);
+	if (core->handing && core->failed && !core->stopping)
+		stop_now(core);
 	if (core->failed || core->stopping)
 		return;
 	wait_ms = step(core);
+	if (handed_over(core)) {
+		stop_now(core);
+		return;
+	}
+	if (core->handing && wait_ms > HANDING_LOOK_MS)
+		wait_ms = HANDING_LOOK_MS;
 	uv_update_time(&core->loop);
 	if (wait_ms == UINT64_MAX)
 		uv_timer_stop(&core->timer);
@@ -296,10 +316,46 @@ static void close_rest(void *ctx)
 	queue_fini(&core->in, on_in_closed);
 }
 
+/* The voter that has most of the log, if we lead and there is one: it leads
+ * at once, where silence would cost the others an election time-out. */
+static uint64_t successor(struct core *core)
+{
+	struct replica_status s;
+	uint64_t id = 0, most = 0;
+
+	replica_status(core->replica, &s);
+	if (s.state != REPLICA_LEADER)
+		return 0;
+	for (uint32_t i = 0; i < s.member_count; i++) {
+		if (s.members[i].id == s.id || !s.connected[i] ||
+		    s.members[i].role != ROLE_VOTER || s.match[i] <= most)
+			continue;
+		most = s.match[i];
+		id = s.members[i].id;
+	}
+	return id;
+}
+
 void core__stop(struct core *core)
 {
-	if (core->stopping)
+	uint64_t id;
+
+	if (core->stopping || core->handing)
 		return;
+	id = core->failed ? 0 : successor(core);
+	if (id == 0 || replica_transfer(core->replica, id) != 0) {
+		stop_now(core);
+		return;
+	}
+	log_info("raft", "leadership goes to replica %llu",
+		 (unsigned long long)id);
+	core->handing = true;
+	core->handing_end_ms = clock_monotonic_ms() +
+			       2 * (uint64_t)core->config.replica.election_ms;
+}
+
+static void stop_now(struct core *core)
+{
 	core->stopping = true;
 	driver_leader(core->driver, false, 0);
 	peers_close(&core->peers);

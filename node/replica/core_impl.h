@@ -53,6 +53,8 @@ struct core {
 		views[CORE_VIEWS_MAX];
 	struct core_call *running; /* inside its run */
 	bool finished;             /* it was finished there */
+	bool handing; /* leadership is on its way to another: then we stop */
+	uint64_t handing_end_ms;
 	bool stopping, failed, moved; /* moved: the edge is told at the end */
 	uint64_t applied, applied_ms, kept_ms; /* kept: links, see peer.h */
 	uint64_t leader, term; /* as last told */

@@ -79,6 +79,7 @@ struct driver_status {
 	bool leading; /* own Lead applied */
 	uint64_t beats, placements, expiries, dropped_frames, relayed;
 	uint64_t last_beat_ms; /* from its proposal to its apply here */
+	uint64_t slowest_beat_ms;
 	uint64_t failed_starts; /* revokes for R24 */
 	uint64_t in_flight;     /* entries proposed and not applied yet */
 };

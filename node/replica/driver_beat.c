@@ -164,6 +164,8 @@ void driver__beat_applied(struct driver *d, const struct fsm_view *view,
 	d->counts.beats++;
 	d->counts.last_beat_ms = d->ops.clock_ms(d->ops.ctx) -
 				 entry->proposed_ms;
+	if (d->counts.last_beat_ms > d->counts.slowest_beat_ms)
+		d->counts.slowest_beat_ms = d->counts.last_beat_ms;
 	for (uint32_t i = 0; i < entry->ack_count; i++) {
 		ack = &entry->acks[i];
 		a = &d->agents[ack->agent];

@@ -150,6 +150,39 @@ static double seconds_since(uint64_t start)
 	return (double)(uv_hrtime() - start) / 1e9;
 }
 
+struct look {
+	struct core_call call;
+	struct driver_status driver;
+	bool done;
+};
+
+static void look_run(struct core *core, struct core_call *call)
+{
+	driver_status(core_driver(core), &((struct look *)call)->driver);
+}
+
+static void look_done(struct core_call *call)
+{
+	((struct look *)call)->done = true;
+}
+
+static bool looked(struct cores *c, void *ctx)
+{
+	(void)c;
+	return ((struct look *)ctx)->done;
+}
+
+/* How long a Beat waited behind all that, at worst. */
+static uint64_t slowest_beat_ms(struct bench *b)
+{
+	struct look look = { .call = { .run = look_run, .done = look_done } };
+
+	if (core_post(cores_leader(&b->cores)->core, &look.call) != 0)
+		fail("the leader is busy");
+	cores_wait(&b->cores, looked, &look, "a look does not come back");
+	return look.driver.slowest_beat_ms;
+}
+
 static void measure(struct bench *b)
 {
 	uint64_t floor_us = sync_floor_us(b->cores.root);
@@ -168,8 +201,9 @@ static void measure(struct bench *b)
 	       b->cores.agents.count, REPLICAS, leader, everywhere,
 	       seconds_since(start), b->refused);
 	printf("place: floor: write and fdatasync of 4 KiB, median %" PRIu64
-	       " us; resident: %" PRIu64 " MiB for three replicas and the "
-	       "agents (%" PRIu64 " MiB before)\n", floor_us,
+	       " us; slowest Beat %" PRIu64 " ms; resident: %" PRIu64
+	       " MiB for three replicas and the agents (%" PRIu64
+	       " MiB before)\n", floor_us, slowest_beat_ms(b),
 	       resident_kib() / 1024, before / 1024);
 }
 
