@@ -126,14 +126,28 @@ static void make_root(struct cgroup *cgroup)
 			 enable(session) && enable(held);
 }
 
-void cgroup_open(struct cgroup *cgroup, const struct hash *crn)
+/* FNV-1a over both: the same at each start. */
+static void leaf_name(const struct hash *crn, const char *directory, char *leaf,
+		      size_t size)
+{
+	uint64_t sum = 0xcbf29ce484222325u;
+	char *path = realpath(directory, NULL);
+
+	for (size_t i = 0; i < sizeof crn->bytes; i++)
+		sum = (sum ^ crn->bytes[i]) * 0x100000001b3u;
+	for (const char *c = path != NULL ? path : directory; *c != '\0'; c++)
+		sum = (sum ^ (uint8_t)*c) * 0x100000001b3u;
+	free(path);
+	snprintf(leaf, size, "berth-%016llx", (unsigned long long)sum);
+}
+
+void cgroup_open(struct cgroup *cgroup, const struct hash *crn,
+		 const char *directory)
 {
 	char leaf[32];
 
 	memset(cgroup, 0, sizeof *cgroup);
-	snprintf(leaf, sizeof leaf, "berth-%02x%02x%02x%02x%02x%02x%02x%02x",
-		 crn->bytes[0], crn->bytes[1], crn->bytes[2], crn->bytes[3],
-		 crn->bytes[4], crn->bytes[5], crn->bytes[6], crn->bytes[7]);
+	leaf_name(crn, directory, leaf, sizeof leaf);
 	find_mounts(cgroup, leaf);
 	if (cgroup->root[0] != '\0')
 		make_root(cgroup);

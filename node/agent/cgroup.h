@@ -2,7 +2,8 @@
  *
  * ROOT/s holds the runs that die with the session, ROOT/h the held ones, each
  * in a group run-SLOT of its own, where ROOT is berth-HASH at the top of the
- * v2 mount. Where v2 has no controllers, the v1 ones give the limits. All of it
+ * v2 mount, of the CRN and the path of its folder: two of a name on one machine,
+ * as in tests, do not settle each other's runs. Where v2 has no controllers, the v1 ones give the limits. All of it
  * may be absent: the pid namespaces alone kill everything too.
  */
 #ifndef NODE_AGENT_CGROUP_H
@@ -25,7 +26,8 @@ struct cgroup_limits {
 };
 
 /* Finds the mounts and makes ROOT. Uses the heap. */
-void cgroup_open(struct cgroup *cgroup, const struct hash *crn);
+void cgroup_open(struct cgroup *cgroup, const struct hash *crn,
+		 const char *directory);
 /* Removes what is empty. */
 void cgroup_close(const struct cgroup *cgroup);
 

@@ -274,7 +274,7 @@ int fencer_open(struct fencer *f, const struct fencer_options *o,
 				 strerror(errno));
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	files_raise(f);
-	cgroup_open(&f->cgroup, &o->crn);
+	cgroup_open(&f->cgroup, &o->crn, o->directory);
 	f->launch.page = f->page;
 	f->launch.cgroup = &f->cgroup;
 	class_find(f);

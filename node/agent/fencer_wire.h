@@ -82,11 +82,13 @@ struct fencer_run {
 	stamp_t epoch;
 	uint64_t code_revision;
 	uint32_t vcpus;
-	uint32_t pid;         /* of the program as seen here; 0 if none */
+	uint32_t pid;         /* of the program as seen here; 0: not yet known */
 	uint64_t memory_mib, disk_mib;
+	/* running: from START until all of it is verified dead */
 	uint8_t desired, running, stopping, hold, unknown, pad[3];
-	int32_t exit_status;  /* wait status of the last end, if ended */
-	uint32_t ended;       /* ended in this epoch */
+	int32_t exit_status;  /* wait status of the last end, if ended; 125: it
+			       * was never let go, 127: exec failed (its log) */
+	uint32_t ended;       /* how often, in this epoch */
 };
 
 /* The spec that START carries (a sealed memfd), read by the child alone: */
