@@ -160,6 +160,12 @@ static int check_identity(const struct agent *agent, struct fault *fault)
 	return 0;
 }
 
+static void warn_internet(const struct agent_config *config)
+{
+	if (strcmp(config->internet, "host") == 0)
+		log_warn("agent", "internet = \"host\": programs with environment.internet share this machine's network, its loopback included");
+}
+
 static void prepare_dev_bind(const struct agent_config *config)
 {
 	if (!config->dev_bind[0])
@@ -251,6 +257,7 @@ static int run(const struct options *options, struct fault *fault)
 	if (uv_loop_init(&loop) < 0)
 		return fault_set(fault, BERTH_IO, "event loop");
 	agent.loop = &loop;
+	warn_internet(&agent.config);
 	prepare_dev_bind(&agent.config);
 	code = open_parts(&agent, fault);
 	if (code != 0)

@@ -59,13 +59,16 @@ static void cpu_tokens(struct machine_offer *offer)
 				token(offer, "feature", word);
 }
 
+/* What was free when first asked: what programs have taken since then is still
+ * part of the offer. */
 static uint64_t disk_mib(const char *directory)
 {
+	static uint64_t measured;
 	struct statvfs status;
 
-	if (statvfs(directory, &status) < 0)
-		return 0;
-	return status.f_bavail * status.f_frsize >> 20;
+	if (measured == 0 && statvfs(directory, &status) == 0)
+		measured = status.f_bavail * status.f_frsize >> 20;
+	return measured;
 }
 
 static uint64_t memory_mib(void)

@@ -454,11 +454,10 @@ bool runner_find(struct runner *runner, const struct hash *program,
 	out->status = best->status;
 	if (best->status != RUN_RUNNING || !best->prepared)
 		return true;
-	out->ready = best->reach >= 0;
-	/* By descriptor: the socket's own path may be too long for one. */
+	out->ready = runner__reach(best);
 	if (best->prepared->program.interface == INTERFACE_ASGI)
 		snprintf(out->unix_socket, sizeof out->unix_socket,
-			 "/proc/self/fd/%d/http.sock", best->reach);
+			 "/proc/self/fd/%d", best->reach);
 	else
 		snprintf(out->netns, sizeof out->netns, "/proc/self/fd/%d",
 			 best->reach);

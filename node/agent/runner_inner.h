@@ -24,8 +24,8 @@ struct run {
 	bool stopped;              /* we asked for a stop: it did not answer */
 	struct prepare_job *job;
 	struct prepared *prepared;
-	/* How the program is reached: its network namespace (binary) or the
-	 * directory of its socket (asgi), open; -1 while it is not running. */
+	/* How the program is reached: its network namespace (binary) or its
+	 * socket (asgi), opened and looked at; -1 while there is none. */
 	int reach;
 };
 
@@ -37,6 +37,8 @@ struct runner {
 
 /* Directory of a run: short, for its socket's name is limited. */
 void runner__directory(const struct run *run, char path[PREPARE_PATH_MAX]);
+/* Opens what a program is reached by, or follows it when it was made anew. */
+bool runner__reach(struct run *run);
 /* Does the program take connections? */
 bool runner__probe(struct run *run);
 

@@ -17,6 +17,7 @@
 
 #define PROGRAM_PORT 8080
 #define DESCENDANTS_MAX 64u
+#define SOCKET_NAME "/sock/http.sock"
 
 void runner__directory(const struct run *run, char path[PREPARE_PATH_MAX])
 {
@@ -27,24 +28,69 @@ void runner__directory(const struct run *run, char path[PREPARE_PATH_MAX])
 		 run->runner->agent->config.directory, text);
 }
 
-/* The socket's path may be longer than an address can be; its directory is
- * opened once and the path goes through the descriptor. */
-static bool probe_unix(struct run *run)
+/* --- a socket ------------------------------------------------------------- */
+
+/* The program owns the directory and may put there what it likes: a link to
+ * some socket that only we may open, say. So the last name is never followed,
+ * must be a socket of the program's own user, and is used by descriptor: what
+ * was looked at is what is connected to (and its path may be of any length). */
+static int open_socket(const struct run *run)
+{
+	uint32_t uid = run_uid(&run->row.lineage);
+	char path[PREPARE_PATH_MAX];
+	struct stat status;
+	size_t size;
+	int fd;
+
+	runner__directory(run, path);
+	size = strlen(path);
+	if (size + sizeof SOCKET_NAME > sizeof path)
+		return -1;
+	memcpy(path + size, SOCKET_NAME, sizeof SOCKET_NAME);
+	fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode) ||
+			(uid != 0 && status.st_uid != uid))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat one, other;
+
+	return fstat(a, &one) == 0 && fstat(b, &other) == 0 &&
+	       one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static bool reach_socket(struct run *run)
+{
+	int fd = open_socket(run);
+
+	if (fd < 0)
+		return false;
+	if (run->reach < 0) {
+		run->reach = fd;
+		return true;
+	}
+	/* The number stays: requests on their way name it. */
+	if (!same_file(fd, run->reach))
+		(void)dup3(fd, run->reach, O_CLOEXEC);
+	close(fd);
+	return true;
+}
+
+static bool probe_socket(struct run *run)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char path[PREPARE_PATH_MAX + 8];
 	int fd;
 	bool taken;
 
-	if (run->reach < 0) {
-		runner__directory(run, path);
-		strcat(path, "/sock");
-		run->reach = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	}
-	if (run->reach < 0)
+	if (!reach_socket(run))
 		return false;
 	snprintf(address.sun_path, sizeof address.sun_path,
-		 "/proc/self/fd/%d/http.sock", run->reach);
+		 "/proc/self/fd/%d", run->reach);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	taken = fd >= 0 && connect(fd, (struct sockaddr *)&address,
 				   sizeof address) == 0;
@@ -137,16 +183,21 @@ static bool connects(int fd)
 	       error == 0;
 }
 
+static bool reach_namespace(struct run *run)
+{
+	if (run->row.pid == 0) /* the fencer was asked before it knew */
+		session_look(run->runner->agent->session);
+	else if (run->reach < 0)
+		run->reach = find_namespace((pid_t)run->row.pid);
+	return run->reach >= 0;
+}
+
 static bool probe_namespace(struct run *run)
 {
 	bool taken;
 	int fd;
 
-	if (run->row.pid == 0) /* the fencer was asked before it knew */
-		session_look(run->runner->agent->session);
-	else if (run->reach < 0)
-		run->reach = find_namespace((pid_t)run->row.pid);
-	if (run->reach < 0)
+	if (!reach_namespace(run))
 		return false;
 	fd = socket_in(run->reach);
 	taken = fd >= 0 && connects(fd);
@@ -155,9 +206,16 @@ static bool probe_namespace(struct run *run)
 	return taken;
 }
 
+bool runner__reach(struct run *run)
+{
+	if (run->prepared->program.interface == INTERFACE_ASGI)
+		return reach_socket(run);
+	return reach_namespace(run);
+}
+
 bool runner__probe(struct run *run)
 {
 	if (run->prepared->program.interface == INTERFACE_ASGI)
-		return probe_unix(run);
+		return probe_socket(run);
 	return probe_namespace(run);
 }

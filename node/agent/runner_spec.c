@@ -142,7 +142,7 @@ static void add_etc(struct strings *s, const struct run_spec_in *in,
 		if (stat(from, &status) == 0)
 			add_bind(s, "--ro-bind", from, to);
 	}
-	if (network)
+	if (network && stat("/etc/resolv.conf", &status) == 0)
 		add_bind(s, "--ro-bind", "/etc/resolv.conf",
 			 "/etc/resolv.conf");
 }

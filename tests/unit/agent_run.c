@@ -83,7 +83,8 @@ static void write_config(void)
 		 "door = \"127.0.0.1:%d\"; url = \"http://127.0.0.1:%d\";\n"
 		 "ccns = [ \"http://127.0.0.1:%d\" ];\n"
 		 "vcpus = 4; memory_mib = 2048; disk_mib = 1024; k_ms = 900;\n"
-		 "runtime_default = \"host\"; dev_bind = \"%s\";\n",
+		 "runtime_default = \"host\"; dev_bind = \"%s\";\n"
+		 "log_size_max = 65536;\n",
 		 root, root, LINK_PORT, DOOR_PORT, DOOR_PORT, CCN_PORT,
 		 witness);
 	assert_int_equal(agent_file_write(config, text, strlen(text), 0644,
@@ -436,6 +437,83 @@ static void mounts_volumes(void **state)
 	agent_peer_undesire(&peer);
 }
 
+static uint32_t visits;
+
+static void came(uv_stream_t *server, int status)
+{
+	(void)server;
+	(void)status;
+	visits++;
+}
+
+static size_t log_size(const struct hash *program)
+{
+	char path[512], name[65];
+	struct stat status;
+
+	hash_text(program, name);
+	snprintf(path, sizeof path, "%s/data/logs/%s.log", root, name);
+	return stat(path, &status) == 0 ? (size_t)status.st_size : 0;
+}
+
+static void keeps_logs_small(void **state)
+{
+	struct hash chatty = script("#!/usr/bin/python3\n"
+		"import time\n"
+		"for i in range(3000): print(i, 'x' * 90, flush=True)\n"
+		"time.sleep(1)\n"
+		"print('the newest line', flush=True)\n"
+		"time.sleep(100)\n");
+
+	(void)state;
+	agent_peer_desire(&peer, &chatty);
+	WAIT(log_size(&chatty) > 65536);
+	WAIT(log_size(&chatty) <= 65536);
+	do {
+		agent_peer_ask_log(&peer, &chatty);
+		WAIT(peer.log_heard);
+	} while (!strstr(peer.log, "the newest line"));
+	assert_non_null(strstr(peer.log, "2999 xxx"));
+	agent_peer_undesire(&peer);
+}
+
+/* A program may put a link in place of its socket, to one that only root may
+ * open. The agent must not go there. */
+static void follows_no_link(void **state)
+{
+	static const char text[] = "import os, time\n"
+		"os.symlink(os.environ['TARGET'], '/run/berth/http.sock')\n"
+		"print('linked', flush=True)\n"
+		"time.sleep(100)\n";
+	json_t *content = kit_program();
+	struct hash code, program;
+	char line[512];
+	static uv_pipe_t ours;
+	uint32_t beats;
+
+	(void)state;
+	uv_pipe_init(&loop, &ours, 0);
+	snprintf(line, sizeof line, "%s/ours.sock", root);
+	assert_int_equal(uv_pipe_bind(&ours, line), 0);
+	assert_int_equal(uv_listen((uv_stream_t *)&ours, 4, came), 0);
+	snprintf(line, sizeof line, "{\"TARGET\":\"%s/ours.sock\"}", root);
+	kit_program_set(content, "variables", line);
+	kit_program_set(content, "code.encoding", "\"plain\"");
+	code = agent_peer_add(&peer, text, strlen(text), true);
+	program = agent_peer_program(&peer, content, &code, "0x00", NULL);
+	agent_peer_desire(&peer, &program);
+	do {
+		agent_peer_ask_log(&peer, &program);
+		WAIT(peer.log_heard);
+	} while (!strstr(peer.log, "linked"));
+	beats = peer.heartbeats + 3;
+	WAIT(peer.heartbeats >= beats);
+	assert_int_equal(status_of(&program), RUN_STARTING);
+	assert_int_equal(visits, 0);
+	uv_close((uv_handle_t *)&ours, NULL);
+	agent_peer_undesire(&peer);
+}
+
 static void says_that_there_is_no_content(void **state)
 {
 	static const struct hash unknown = { { 9, 9 } };
@@ -535,6 +613,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(runs_a_binary_and_restarts_it),
 		cmocka_unit_test(takes_the_newest_code),
 		cmocka_unit_test(mounts_volumes),
+		cmocka_unit_test(keeps_logs_small),
+		cmocka_unit_test(follows_no_link),
 		cmocka_unit_test(says_that_there_is_no_content),
 		cmocka_unit_test(stops_without_a_lease),
 	};
