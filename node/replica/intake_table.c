@@ -149,7 +149,7 @@ void intake_table_refuse(struct intake_table *table, const char *hash,
 	struct intake_refusal *r =
 		&table->refusals[table->refused++ % INTAKE_REFUSALS];
 
-	snprintf(r->hash, sizeof r->hash, "%.96s", hash);
+	snprintf(r->hash, sizeof r->hash, "%.96s", *hash ? hash : "(none)");
 	snprintf(r->reason, sizeof r->reason, "%.300s", reason);
 	r->wall_ms = clock_wall_ms();
 	log_warn("intake", "message %.64s refused: %s", r->hash, r->reason);
