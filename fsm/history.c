@@ -1,7 +1,7 @@
 /* What the state remembers of the past: moves, exclusions, requests. */
 #include "fsm/state.h"
 
-/* --- moves ------------------------------------------------------------------ */
+/* --- moves --------------------------------------------------------------- */
 
 const struct move *fsm__move_at(const struct fsm_view *s, uint64_t serial)
 {
@@ -47,7 +47,7 @@ uint32_t fsm_program_moves(const struct fsm_view *s, slot_t program,
 	return count < max ? count : max;
 }
 
-/* --- exclusions (R24) --------------------------------------------------------- */
+/* --- exclusions (R24) ---------------------------------------------------- */
 
 static void exclusion_free(struct fsm_view *s, uint32_t *link)
 {
@@ -150,7 +150,7 @@ uint32_t fsm_program_exclusions(const struct fsm_view *s, slot_t program,
 	return count;
 }
 
-/* --- requests of clients ------------------------------------------------------ */
+/* --- requests of clients ------------------------------------------------- */
 
 static bool request_match(const void *ctx, uint32_t value, const void *key)
 {

@@ -7,7 +7,7 @@
 	     p != SLOT_NONE && (next = (s)->programs[p].crn_next, true);   \
 	     p = next)
 
-/* --- Beat ------------------------------------------------------------------- */
+/* --- Beat ---------------------------------------------------------------- */
 
 /* R16a, R23: proof that a revoked program stopped counts in the program's own
  * session only. */
@@ -65,7 +65,7 @@ APPLY(beat, command_beat)
 	return FSM_OK;
 }
 
-/* --- Expire ------------------------------------------------------------------ */
+/* --- Expire -------------------------------------------------------------- */
 
 static void silence(struct fsm *f, slot_t slot)
 {
@@ -105,7 +105,7 @@ APPLY(expire, command_expire)
 	return FSM_OK;
 }
 
-/* --- FenceConfirm -------------------------------------------------------------- */
+/* --- FenceConfirm -------------------------------------------------------- */
 
 /* R17: the operator saw all machines of the restored session off. */
 static bool survey_by_hand(struct fsm *f, slot_t slot,
@@ -151,7 +151,7 @@ APPLY(fence_confirm, command_fence_confirm)
 	return FSM_OK;
 }
 
-/* --- Register ------------------------------------------------------------------ */
+/* --- Register ------------------------------------------------------------ */
 
 struct admission {
 	enum crn_class class;
@@ -210,8 +210,8 @@ static enum fsm_refusal register_test(const struct fsm_view *s, slot_t slot,
 	return FSM_OK;
 }
 
-/* Marks what the agent says that it still holds here: the same host and the
- * very epoch of the record (R23). */
+/* Marks what the agent says that it still holds here, by the very epoch of the
+ * record (R23). */
 static void mark_held(struct fsm *f, slot_t slot,
 			  const struct command_register *c, bool mark)
 {
@@ -225,7 +225,7 @@ static void mark_held(struct fsm *f, slot_t slot,
 			continue;
 		p = &s->programs[program];
 		if (p->crn != slot || !p->hold || p->gen != row->gen ||
-		    p->epoch != row->epoch || !fsm__hash_is(s, p->host, &c->host))
+		    p->epoch != row->epoch)
 			continue;
 		p->mark = mark;
 	}

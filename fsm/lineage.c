@@ -19,7 +19,7 @@ static bool earlier(const struct program *a, const struct program *b)
 	return hash_compare(&a->hash, &b->hash) < 0;
 }
 
-/* --- superseding and going ---------------------------------------------------- */
+/* --- superseding and going ----------------------------------------------- */
 
 static void gone(struct fsm *f, slot_t slot, struct text reason)
 {
@@ -116,7 +116,7 @@ void fsm__reap(struct fsm *f, slot_t slot)
 		delete_record(f, root);
 }
 
-/* --- arrival -------------------------------------------------------------------- */
+/* --- arrival ------------------------------------------------------------- */
 
 static bool same_owner(const struct program *a, const struct program *b)
 {
@@ -272,7 +272,7 @@ static uint32_t ring_size(const struct fsm_view *s, const struct hash *root)
 	return count;
 }
 
-/* --- ProgramPut -------------------------------------------------------------------- */
+/* --- ProgramPut ---------------------------------------------------------- */
 
 /* R25: an instance has data wherever it runs. */
 static bool has_data(const struct command_program_put *c)
@@ -470,7 +470,7 @@ APPLY(program_put, command_program_put)
 	return slot == SLOT_NONE ? put_new(f, c) : put_again(f, slot, c);
 }
 
-/* --- ProgramForget -------------------------------------------------------------------- */
+/* --- ProgramForget ------------------------------------------------------- */
 
 APPLY(program_forget, command_program_forget)
 {

@@ -77,7 +77,7 @@ static struct candidate candidate_of(const struct fsm_view *s,
 	};
 }
 
-/* --- why not ------------------------------------------------------------------ */
+/* --- why not ------------------------------------------------------------- */
 
 /* Why the program may not be assigned anywhere now; PLACE_OK: it may. */
 static enum place_reason program_reason(const struct fsm_view *s, slot_t slot,
@@ -180,7 +180,7 @@ static void count_refusal(const struct fsm_view *s, const struct program *p,
 	blame(out, reason, slot);
 }
 
-/* --- choosing -------------------------------------------------------------------- */
+/* --- choosing ------------------------------------------------------------ */
 
 /* R20: its last CRN is back and about to be ready; a heartbeat decides. */
 static bool wait_for_last(const struct fsm_view *s, const struct program *p)

@@ -129,7 +129,7 @@ static void get_table(struct in *in, uint32_t index)
 			get_value(in, c, (uint8_t *)rows + i * t->row_size);
 }
 
-/* --- what the numbers may be, before anything follows them -------------------- */
+/* --- what the numbers may be, before anything follows them --------------- */
 
 static bool slot_ok(slot_t slot, uint32_t bound)
 {

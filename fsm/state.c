@@ -29,7 +29,7 @@ void fsm__state_fini(struct fsm_view *s)
 	fsm__index_fini(&s->request_index);
 }
 
-/* --- hashes and texts ------------------------------------------------------ */
+/* --- hashes and texts ---------------------------------------------------- */
 
 uint32_t fsm__hash_take(struct fsm_view *s, const struct hash *hash)
 {
@@ -138,7 +138,7 @@ uint32_t fsm__tokens_read(const struct fsm_view *s, uint32_t set,
 	return count;
 }
 
-/* --- programs --------------------------------------------------------------- */
+/* --- programs ------------------------------------------------------------ */
 
 bool fsm__wanted(const struct program *p)
 {
@@ -295,7 +295,7 @@ void fsm__set_state(struct fsm_view *s, slot_t slot, enum program_state state)
 	fsm__pending_update(s, slot);
 }
 
-/* --- CRNs -------------------------------------------------------------------- */
+/* --- CRNs ---------------------------------------------------------------- */
 
 slot_t fsm__crn_new(struct fsm_view *s, const struct hash *hash)
 {
@@ -416,7 +416,7 @@ slot_t fsm_crn_find(const struct fsm_view *s, const struct hash *hash)
 			       hash);
 }
 
-/* --- rebuilding what is derived --------------------------------------------- */
+/* --- rebuilding what is derived ------------------------------------------ */
 
 static bool derive_programs(struct fsm_view *s)
 {

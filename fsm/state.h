@@ -181,7 +181,7 @@ bool fsm__derive(struct fsm_view *s);
 /* The first broken invariant, or NULL. */
 const char *fsm__broken(const struct fsm_view *s);
 
-/* --- apply: one function a command; each gives its refusal ---------------- */
+/* --- apply: one function a command; each gives its refusal --------------- */
 
 #define APPLY(name, type_)                                      \
 	enum fsm_refusal fsm__apply_##name(struct fsm *f,       \
@@ -230,7 +230,7 @@ static inline struct text fsm__text(const char *string)
 	return text;
 }
 
-/* --- fits.c: the predicates of apply and of placement --------------------- */
+/* --- fits.c: the predicates of apply and of placement -------------------- */
 
 struct crn_use {
 	uint64_t vcpus, memory_mib, disk_mib;

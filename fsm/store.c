@@ -68,7 +68,7 @@ uint64_t fsm__mix(uint64_t seed, const void *data, size_t size)
 	return scramble(sum);
 }
 
-/* --- index ---------------------------------------------------------------- */
+/* --- index --------------------------------------------------------------- */
 
 uint32_t fsm__index_find(const struct index *index, uint64_t hash,
 			 index_match match, const void *ctx, const void *key)
@@ -154,7 +154,7 @@ void fsm__index_fini(struct index *index)
 	*index = (struct index){0};
 }
 
-/* --- pool ----------------------------------------------------------------- */
+/* --- pool ---------------------------------------------------------------- */
 
 void fsm__pool_init(struct pool *pool)
 {

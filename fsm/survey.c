@@ -101,7 +101,7 @@ void fsm__survey_end(struct fsm *f)
 	}
 }
 
-/* --- held rows of a Register -------------------------------------------------- */
+/* --- held rows of a Register --------------------------------------------- */
 
 static bool lineage_busy(const struct fsm_view *s, slot_t slot)
 {

@@ -53,7 +53,7 @@ static void fail(struct script *t, const char *format, ...)
 	t->failed = true;
 }
 
-/* --- names and values --------------------------------------------------------- */
+/* --- names and values ---------------------------------------------------- */
 
 static struct hash name_hash(const char *name)
 {
@@ -178,7 +178,7 @@ static uint32_t tokens_of(struct script *t, struct text tokens[FSM_TOKENS_MAX])
 	return count;
 }
 
-/* --- applying ------------------------------------------------------------------- */
+/* --- applying ------------------------------------------------------------ */
 
 static bool bytes_write(void *ctx, const void *data, size_t size)
 {
@@ -300,7 +300,7 @@ static void apply(struct script *t, struct command *command)
 	expect(t, t->result.refusal);
 }
 
-/* --- commands --------------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------ */
 
 static void do_lead(struct script *t)
 {
@@ -672,7 +672,7 @@ static void do_let(struct script *t)
 	t->variables[at].value = value_of(t, t->words[3]);
 }
 
-/* --- questions ---------------------------------------------------------------------- */
+/* --- questions ----------------------------------------------------------- */
 
 static void ask_number(struct script *t, const char *key, uint64_t got)
 {
@@ -982,7 +982,7 @@ static const struct {
 	{"=", ask_effect},
 };
 
-/* --- lines ------------------------------------------------------------------------------ */
+/* --- lines --------------------------------------------------------------- */
 
 static void split_line(struct script *t, char *line)
 {

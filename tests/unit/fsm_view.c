@@ -233,7 +233,7 @@ static void ten_thousand_programs_on_a_hundred_crns(void **state)
 	close_world(&w);
 }
 
-/* --- views ------------------------------------------------------------------ */
+/* --- views --------------------------------------------------------------- */
 
 struct reading {
 	const struct fsm_view *view;
