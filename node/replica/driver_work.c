@@ -69,8 +69,10 @@ static bool fits(const struct driver *d, const struct work *work, size_t size,
 {
 	size_t used = d->body.size - DRIVER_HEAD_ROOM;
 
+	/* Alone, however big; but then behind nothing else. */
 	if (work->count == 0)
-		return true; /* alone, however big */
+		return d->work_count == 0 ||
+		       d->work_size + size <= DRIVER_WORK_SIZE_MAX;
 	return used + size <= DRIVER_ENTRY_SIZE_MAX &&
 	       work->count + count <= DRIVER_ENTRY_COMMANDS_MAX;
 }

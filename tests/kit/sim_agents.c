@@ -2,6 +2,10 @@
 
 #include <stdlib.h>
 
+#include "node/lib/clock.h"
+
+#define LEASE_MS 4000u /* profile fast */
+
 static void say(struct sim_agents *s, const struct sim_agent *a, uint8_t type,
 		size_t size)
 {
@@ -88,6 +92,7 @@ static void take_ack(struct sim_agents *s, struct sim_agent *a,
 	if (a->session != 0)
 		return;
 	a->session = a->version = m.session;
+	a->acked_ms = clock_monotonic_ms();
 	report(s, a);
 	heartbeat(s, a);
 }
@@ -120,6 +125,7 @@ static void take_reply(struct sim_agents *s, struct sim_agent *a,
 	if (m.ack_seq != 0) {
 		a->got_ack = true;
 		a->acked = m.ack_seq;
+		a->acked_ms = clock_monotonic_ms();
 		s->acks++;
 	}
 	if (m.version <= a->version)
@@ -142,10 +148,25 @@ void sim_agents_hear(struct sim_agents *s, const struct agent_route *route,
 		take_reply(s, a, payload, size);
 }
 
+/* The lease ran out: nothing runs any more, and a new session is asked for
+ * under a new nonce. */
+static void look_at_lease(struct sim_agent *a)
+{
+	if (a->session == 0 || clock_monotonic_ms() - a->acked_ms < LEASE_MS)
+		return;
+	a->session = a->have = a->applied = a->version = 0;
+	a->seq = a->acked = 0;
+	a->got_ack = false;
+	a->desired = 0;
+	a->nonce[15]++;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct sim_agents *s = timer->data;
 
+	for (uint32_t i = 0; i < s->count; i++)
+		look_at_lease(&s->agents[i]);
 	for (uint32_t i = 0; i < s->count; i++)
 		if (s->agents[i].session == 0)
 			hello(s, &s->agents[i]);

@@ -9,7 +9,7 @@
 struct sim_agent {
 	struct hash crn, host, boot;
 	uint8_t nonce[16];
-	uint64_t gen, seq, acked;
+	uint64_t gen, seq, acked, acked_ms;
 	stamp_t session, have, applied, version;
 	bool got_ack;
 	uint32_t desired; /* rows of its set */
