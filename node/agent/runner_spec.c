@@ -193,6 +193,8 @@ static void add_directories(struct strings *s, const struct run_spec_in *in)
 	add_bind(s, "--bind", socket, "/run/berth");
 	if (dev_bind && dev_bind[0])
 		add_bind(s, "--bind", dev_bind, dev_bind);
+	/* Its own root is a small memory file system: not a place to write. */
+	add_all(s, "--remount-ro", "/", (char *)NULL);
 }
 
 /* --- who runs --------------------------------------------------------------------- */
