@@ -101,6 +101,14 @@ static void quit(struct fencer *f)
 	fencer__fence(f, "told to leave");
 }
 
+void fencer_kill_all(struct fencer *f)
+{
+	for (uint32_t i = 0; i < FENCER_RUNS_MAX; i++)
+		if (f->procs[i].used)
+			f->tenure.runs[i].hold = false;
+	quit(f);
+}
+
 static void signals_read(struct fencer *f)
 {
 	struct signalfd_siginfo info;

@@ -84,6 +84,9 @@ MUST_CHECK int fencer_open(struct fencer *f, const struct fencer_options *o,
 			   struct fault *fault);
 /* Loops until SIGTERM or SIGINT; leaves when no exclusive run is alive. */
 void fencer_loop(struct fencer *f);
+/* The local operator's word (R23): held runs die as well, and the loop leaves
+ * when all are verified dead. */
+void fencer_kill_all(struct fencer *f);
 void fencer_close(struct fencer *f);
 
 /* --- shared by the files ------------------------------------------------- */

@@ -20,22 +20,32 @@ static struct fencer fencer; /* all of its memory */
 static const struct argp_option options[] = {
 	{ "config", 'c', "FILE", 0, "The CRN's file, shared with berth-agent",
 	  0 },
+	{ "kill-all", 'k', NULL, 0, "Kill all that an earlier berth-fencer of "
+	  "this file left, held programs too, and leave", 0 },
 	{ 0 },
+};
+
+struct arguments {
+	const char *file;
+	bool kill_all;
 };
 
 static error_t on_option(int key, char *argument, struct argp_state *state)
 {
-	const char **file = state->input;
+	struct arguments *arguments = state->input;
 
 	switch (key) {
 	case 'c':
-		*file = argument;
+		arguments->file = argument;
+		return 0;
+	case 'k':
+		arguments->kill_all = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument \"%s\"", argument);
 		return EINVAL;
 	case ARGP_KEY_END:
-		if (*file == NULL)
+		if (arguments->file == NULL)
 			argp_error(state, "--config FILE is needed");
 		return 0;
 	default:
@@ -115,25 +125,29 @@ int main(int argc, char **argv)
 	};
 	struct fencer_options settings = { 0 };
 	struct fault fault = { 0 };
-	const char *file = NULL;
+	struct arguments arguments = { 0 };
 	struct mallinfo2 before;
+	bool alive;
 
-	argp_parse(&parser, argc, argv, 0, NULL, &file);
+	argp_parse(&parser, argc, argv, 0, NULL, &arguments);
 	log_init("berth-fencer", LOG_LEVEL_INFO);
-	if (settings_read(file, &settings, &fault) != 0 ||
+	if (settings_read(arguments.file, &settings, &fault) != 0 ||
 	    fencer_open(&fencer, &settings, &fault) != 0) {
 		log_error("fencer", "%s", fault.text);
 		return 1;
 	}
 	claim_machine();
 	log_info("fencer", "listens at %s, k_ms %u", fencer.path, fencer.k_ms);
+	if (arguments.kill_all)
+		fencer_kill_all(&fencer);
 	before = mallinfo2();
 	fencer_loop(&fencer);
 	if (mallinfo2().uordblks != before.uordblks)
 		log_error("fencer", "the heap was used while looping");
+	alive = fencer__exclusive_count(&fencer) > 0;
 	fencer_close(&fencer);
 	log_info("fencer", "left");
 	free(settings.directory);
 	free(settings.watchdog);
-	return 0;
+	return alive ? 1 : 0;
 }
