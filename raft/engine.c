@@ -91,6 +91,9 @@ static int keep_entries(struct replica *r, struct raft_update *update)
 		    batch < r->step_array + r->step_count;
 	int code = list ? 0 : BERTH_NOMEM;
 
+	/* A core that lost count (T1) must not take us along. */
+	if (ours && n > r->step_count - (size_t)(batch - r->step_array))
+		code = BERTH_CORRUPT;
 	cache_cut(&r->cache, index);
 	for (i = 0; !code && i < n; i++) {
 		struct log_entry *entry =

@@ -414,7 +414,7 @@ static void take_message(struct replica *r, struct peer *peer,
 			&decoded.message.install_snapshot;
 		struct snapshot_meta meta;
 
-		if (r->installing ||
+		if ((r->installing && filter_on(r, 10)) ||
 		    !transfer_staged(r, install->last_index,
 				     install->last_term, &meta))
 			return;

@@ -17,6 +17,37 @@ void berth_panic(const char *what, const char *file, int line)
 	abort();
 }
 
+/* Whatever the core allocates must be gone with its replica (T10). */
+static uint64_t allocated;
+
+static void *heap_malloc(void *data, size_t size)
+{
+	(void)data;
+	allocated++;
+	return malloc(size);
+}
+
+static void heap_free(void *data, void *memory)
+{
+	(void)data;
+	allocated -= memory != NULL;
+	free(memory);
+}
+
+static void *heap_calloc(void *data, size_t count, size_t size)
+{
+	(void)data;
+	allocated++;
+	return calloc(count, size);
+}
+
+static void *heap_realloc(void *data, void *memory, size_t size)
+{
+	(void)data;
+	allocated += memory == NULL;
+	return realloc(memory, size);
+}
+
 static uint32_t pick(struct chance *chance, const uint32_t *from,
 		     uint32_t count)
 {
@@ -146,6 +177,7 @@ static bool run_seed(uint64_t seed, uint32_t filters_off,
 
 	if (!world)
 		abort();
+	allocated = 0;
 	draw_options(seed, &options);
 	options.filters_off = filters_off;
 	world_init(world, seed, &options);
@@ -164,6 +196,11 @@ static bool run_seed(uint64_t seed, uint32_t filters_off,
 	*trace = *trace * 31 + world->trace;
 	world_fini(world);
 	free(world);
+	if (good && allocated) {
+		printf("seed %" PRIu64 ": %" PRIu64 " allocations of the core "
+		       "are left\n", seed, allocated);
+		good = false;
+	}
 	return good;
 }
 
@@ -217,12 +254,18 @@ static int parse(int argc, char **argv, struct arguments *a)
 int main(int argc, char **argv)
 {
 	struct arguments a = { .first = 1, .count = 500 };
+	static struct raft_heap heap;
 	struct totals totals = { 0 };
 	uint64_t seed, trace = 0, bad = 0;
 	time_t end;
 
 	if (parse(argc, argv, &a))
 		return 2;
+	heap.malloc = heap_malloc;
+	heap.free = heap_free;
+	heap.calloc = heap_calloc;
+	heap.realloc = heap_realloc;
+	raft_heap_set(&heap);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	end = a.minutes > 0 ? time(NULL) + (time_t)(a.minutes * 60) : 0;
 	for (seed = a.first; seed < a.first + a.count; seed++) {

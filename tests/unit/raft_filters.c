@@ -1,0 +1,323 @@
+/* Filters whose fault the simulator does not meet in a few seeds: each test
+ * brings the fault about with the filter off, and shows that it does not
+ * happen with it on. The others: tests/check/sim-filters. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "raft/bytes.h"
+#include "tests/kit/lab.h"
+
+#define OFF(t) (1u << (t))
+
+static struct lab_replica *up(struct lab *lab, uint32_t count, uint32_t off)
+{
+	uint32_t i;
+
+	lab_open(lab, count);
+	for (i = 0; i < count; i++) {
+		struct lab_replica *r = &lab->replicas[i];
+
+		r->config.filters_off = off;
+		r->config.snapshot_entries = 20;
+		r->config.trailing = 0;
+		assert_int_equal(lab_bootstrap(r, count, NULL), 0);
+		assert_int_equal(lab_start(r, NULL), 0);
+	}
+	lab_link(lab);
+	for (i = 0; i < 100 && !lab_leader(lab); i++)
+		lab_run(lab, 100);
+	assert_non_null(lab_leader(lab));
+	return lab_leader(lab);
+}
+
+static void submit(struct lab *lab, struct lab_replica *leader, uint32_t count)
+{
+	uint64_t index;
+
+	while (count--) {
+		assert_int_equal(replica_submit(leader->replica, "x", 1, false,
+						&index), 0);
+		lab_run(lab, 2);
+	}
+}
+
+/* --- T1 --------------------------------------------------------------------- */
+
+static uint64_t last_after_prefix(uint32_t off)
+{
+	struct lab_replica *leader, *follower;
+	struct replica_status before, after;
+	uint8_t frame[37 + 3 * 17] = { 3 };
+	struct lab lab;
+	uint32_t i;
+
+	leader = up(&lab, 3, off);
+	submit(&lab, leader, 60);
+	lab_run(&lab, 200);
+	follower = &lab.replicas[leader->id % 3];
+	replica_status(follower->replica, &before);
+	assert_true(before.snapshot_index > 10);
+	/* The leader begins from entry 1, as to one that has nothing. */
+	put_u64(frame + 1, before.term);
+	put_u32(frame + 33, 3);
+	for (i = 0; i < 3; i++) {
+		put_u64(frame + 37 + i * 16, 1);
+		put_u32(frame + 37 + i * 16 + 8, 1);
+		put_u32(frame + 37 + i * 16 + 12, 1);
+	}
+	replica_link_frame(follower->replica, leader->id, frame, sizeof frame);
+	replica_status(follower->replica, &after);
+	after.last += follower->fatal.code != 0;
+	lab_close(&lab);
+	return after.last - before.last;
+}
+
+static void t1_compacted_prefix_is_not_appended(void **state)
+{
+	(void)state;
+	assert_int_equal(last_after_prefix(0), 0);
+	assert_int_not_equal(last_after_prefix(OFF(1)), 0);
+}
+
+/* --- T4 --------------------------------------------------------------------- */
+
+static uint64_t mute;
+
+static bool not_from_mute(struct lab *lab, const struct lab_frame *frame)
+{
+	(void)lab;
+	return frame->from != mute;
+}
+
+static void on_change(void *ctx, int code)
+{
+	(void)ctx;
+	(void)code;
+}
+
+static bool two_leaders_in_a_term(uint32_t off)
+{
+	struct replica_change change = { NULL, on_change };
+	struct lab_replica *leader, *other;
+	struct lab lab;
+	bool seen = false;
+	uint32_t i;
+
+	leader = up(&lab, 2, off | OFF(5));
+	other = &lab.replicas[leader->id % 2];
+	lab_run(&lab, 300);
+	lab.pass = not_from_mute;
+	mute = other->id; /* it gets the entry, its answer is lost */
+	assert_int_equal(replica_member_remove(leader->replica, leader->id,
+					       &change), 0);
+	lab_run(&lab, 5);
+	lab_stop(leader); /* leads in its term for ever, as far as it knows */
+	{
+		uint64_t term = 2;
+		struct replica_status status;
+
+		replica_status(other->replica, &status);
+		term = status.term;
+		for (i = 0; i < 2000 && !seen; i++) {
+			lab_run(&lab, 1);
+			seen = other->leading_term == term;
+		}
+		assert_true(other->leading_term != 0);
+	}
+	lab_close(&lab);
+	return seen;
+}
+
+static void t4_new_sole_voter_takes_a_new_term(void **state)
+{
+	(void)state;
+	assert_false(two_leaders_in_a_term(0));
+	assert_true(two_leaders_in_a_term(OFF(4)));
+}
+
+/* --- T7 --------------------------------------------------------------------- */
+
+static uint64_t refused_term;
+
+static bool catch_refusal(struct lab *lab, const struct lab_frame *frame)
+{
+	(void)lab;
+	if (frame->data[0] == 6 && frame->size == 10)
+		refused_term = get_u64(frame->data + 1);
+	return frame->data[0] <= 2; /* nobody hears anything */
+}
+
+static uint64_t term_of_refusal(uint32_t off, uint64_t *term)
+{
+	struct lab_replica *leader, *follower;
+	struct replica_status status;
+	uint8_t frame[34] = { 5 };
+	struct lab lab;
+
+	leader = up(&lab, 3, off);
+	submit(&lab, leader, 5);
+	follower = &lab.replicas[leader->id % 3];
+	lab.pass = catch_refusal;
+	lab_run(&lab, 201);
+	/* A pre-vote of an old term and a short log. */
+	put_u64(frame + 1, 1);
+	put_u64(frame + 9, leader->id);
+	put_u64(frame + 17, 2);
+	put_u64(frame + 25, 1);
+	frame[33] = 2;
+	refused_term = 0;
+	replica_link_frame(follower->replica, leader->id, frame, sizeof frame);
+	replica_status(follower->replica, &status);
+	*term = status.term;
+	lab_run(&lab, 1);
+	lab_close(&lab);
+	return refused_term;
+}
+
+static void t7_refused_candidate_learns_the_term(void **state)
+{
+	uint64_t term, said;
+
+	(void)state;
+	said = term_of_refusal(0, &term);
+	assert_int_equal(said, term);
+	said = term_of_refusal(OFF(7), &term);
+	assert_true(said < term);
+}
+
+/* --- T8 --------------------------------------------------------------------- */
+
+static bool follows_after_stale_rejection(uint32_t off)
+{
+	struct lab_replica *leader, *follower;
+	struct replica_status status;
+	uint8_t frame[25] = { 4 };
+	struct lab lab;
+	uint64_t match = 0;
+	uint32_t i;
+	bool good;
+
+	leader = up(&lab, 3, off);
+	submit(&lab, leader, 5);
+	lab_run(&lab, 100);
+	follower = &lab.replicas[leader->id % 3];
+	lab.pass = not_from_mute;
+	mute = follower->id;
+	lab_run(&lab, 500); /* the leader goes back to probing */
+	replica_status(leader->replica, &status);
+	for (i = 0; i < status.member_count; i++)
+		if (status.members[i].id == follower->id)
+			match = status.match[i];
+	put_u64(frame + 1, status.term);
+	put_u64(frame + 9, match);
+	put_u64(frame + 17, match - 1);
+	replica_link_frame(leader->replica, follower->id, frame, sizeof frame);
+	mute = 0;
+	submit(&lab, leader, 3);
+	lab_run(&lab, 1000);
+	good = leader->leading_term == status.term &&
+	       follower->applied == leader->applied;
+	lab_close(&lab);
+	return good;
+}
+
+static void t8_late_rejection_does_not_stop_replication(void **state)
+{
+	(void)state;
+	assert_true(follows_after_stale_rejection(0));
+	assert_false(follows_after_stale_rejection(OFF(8)));
+}
+
+/* --- T9 --------------------------------------------------------------------- */
+
+static uint32_t wakes(uint32_t off)
+{
+	struct replica_member spare = { .id = 9, .role = ROLE_SPARE };
+	struct replica_change change = { NULL, on_change };
+	struct lab_replica *leader;
+	struct lab lab;
+	uint32_t i, count = 0;
+
+	leader = up(&lab, 1, off);
+	lab_run(&lab, 100);
+	assert_int_equal(replica_member_add(leader->replica, &spare, &change),
+			 0);
+	lab_run(&lab, 100);
+	assert_int_equal(replica_member_role(leader->replica, 9, ROLE_VOTER,
+					     &change), 0);
+	lab_run(&lab, 16000); /* its catch-up ends in nothing */
+	for (i = 0; i < 200; i++) {
+		count += replica_next_ms(leader->replica) <= lab.now_ms;
+		lab_run(&lab, 1);
+	}
+	lab_close(&lab);
+	return count;
+}
+
+static void t9_timer_does_not_spin(void **state)
+{
+	(void)state;
+	assert_true(wakes(0) <= 25);
+	assert_true(wakes(OFF(9)) >= 150);
+}
+
+/* --- T13 -------------------------------------------------------------------- */
+
+static bool no_results(struct lab *lab, const struct lab_frame *frame)
+{
+	(void)lab;
+	return frame->data[0] != 4;
+}
+
+static uint64_t appended_before_own_commit(uint32_t off)
+{
+	struct replica_member standby = { .id = 9, .role = ROLE_STANDBY };
+	struct replica_change change = { NULL, on_change };
+	struct replica_status before, after;
+	struct lab_replica *leader;
+	struct lab lab;
+	uint32_t i;
+
+	lab_open(&lab, 3);
+	lab.pass = no_results;
+	for (i = 0; i < 3; i++) {
+		lab.replicas[i].config.filters_off = off;
+		assert_int_equal(lab_bootstrap(&lab.replicas[i], 3, NULL), 0);
+		assert_int_equal(lab_start(&lab.replicas[i], NULL), 0);
+	}
+	lab_link(&lab);
+	while (!lab_leader(&lab))
+		lab_run(&lab, 1);
+	leader = lab_leader(&lab);
+	replica_status(leader->replica, &before);
+	assert_int_equal(replica_member_add(leader->replica, &standby,
+					    &change), 0);
+	replica_status(leader->replica, &after);
+	assert_int_equal(after.commit, 1);
+	lab_close(&lab);
+	return after.last - before.last;
+}
+
+static void t13_change_waits_for_a_commit_of_the_term(void **state)
+{
+	(void)state;
+	assert_int_equal(appended_before_own_commit(0), 0);
+	assert_int_equal(appended_before_own_commit(OFF(13)), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(t1_compacted_prefix_is_not_appended),
+		cmocka_unit_test(t4_new_sole_voter_takes_a_new_term),
+		cmocka_unit_test(t7_refused_candidate_learns_the_term),
+		cmocka_unit_test(t8_late_rejection_does_not_stop_replication),
+		cmocka_unit_test(t9_timer_does_not_spin),
+		cmocka_unit_test(t13_change_waits_for_a_commit_of_the_term),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
