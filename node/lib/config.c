@@ -233,8 +233,7 @@ static int read_setting(const struct reader *reader,
 	case CONFIG_LIST:
 		return read_list(reader, setting, at, member);
 	}
-	REQUIRE(!"config kind");
-	return BERTH_INVALID;
+	berth_panic("a setting of no kind", __FILE__, __LINE__);
 }
 
 /* A name in the file is known if it is a setting, or a group that leads to
