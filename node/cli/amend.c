@@ -1,8 +1,10 @@
-/* program persist|unpersist|forget: as the aleph client does (aleph.md 2.3). */
+/* program update|persist|unpersist|forget: as the aleph client does (aleph.md
+ * 2.2 to 2.4). */
+#include "node/cli/archive.h"
 #include "node/cli/cli.h"
 
+#include <stdlib.h>
 #include <strings.h>
-#include <time.h>
 
 #include "node/lib/aleph.h"
 
@@ -50,16 +52,13 @@ static int fetch(struct cli *cli, const struct eth_key *key, const char *hash,
 static int forget(struct cli *cli, const struct eth_key *key, const char *hash,
 		  const char *reason)
 {
-	struct timespec now;
 	char forget_hash[65];
 	json_t *content;
 	int code;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	content = json_pack("{s:s, s:f, s:[s], s:[], s:s}", "address",
-			    key->address, "time", (double)now.tv_sec +
-			    (double)(now.tv_nsec / 1000000) / 1000, "hashes",
-			    hash, "aggregates", "reason", reason);
+			    key->address, "time", cli_now(), "hashes", hash,
+			    "aggregates", "reason", reason);
 	code = cli_publish(cli, key, ALEPH_FORGET, content, true, forget_hash);
 	json_decref(content);
 	return code;
@@ -128,6 +127,58 @@ CLI_COMMAND(cmd_program_persist)
 CLI_COMMAND(cmd_program_unpersist)
 {
 	return amend(cli, command, argc, argv, false);
+}
+
+/* The new archive must be read in the way that the program's message says. */
+static int upload_code(struct cli *cli, const struct eth_key *key,
+		       const json_t *content, const char *path,
+		       char store_hash[65])
+{
+	json_t *old = json_object_get(content, "code");
+	const char *was = json_string_value(json_object_get(old, "encoding"));
+	const char *ref = json_string_value(json_object_get(old, "ref"));
+	const char *encoding = NULL;
+	struct fault fault;
+	void *data = NULL;
+	size_t size = 0;
+	int code = 0;
+
+	if (!was || !ref)
+		return cli_fail(CLI_FAILED, "the program's message names no"
+				" code");
+	if (archive_make(path, &encoding, &data, &size, &fault))
+		return cli_fail(CLI_FAILED, "%s", fault.text);
+	if (strcmp(was, encoding) != 0)
+		code = cli_fail(CLI_USAGE, "the program's code is a %s, %s"
+				" makes a %s", was, path, encoding);
+	if (code == 0)
+		code = cli_store(cli, key, data, size, ref, cli_now(),
+				 store_hash);
+	free(data);
+	return code;
+}
+
+CLI_COMMAND(cmd_program_update)
+{
+	const char *words[2];
+	struct eth_key key;
+	json_t *content = NULL;
+	char store_hash[65];
+	int code;
+
+	cli_parse(cli, command, argc, argv, NULL, NULL, 2, 2, words);
+	code = cli_key(cli, false, &key);
+	if (code == 0)
+		code = fetch(cli, &key, words[0], &content);
+	if (code == 0)
+		code = upload_code(cli, &key, content, words[1], store_hash);
+	if (code == 0 && cli->json)
+		printf("{\"program\": \"%s\", \"code\": \"%s\"}\n",
+		       words[0], store_hash);
+	else if (code == 0)
+		printf("%s\n", store_hash);
+	json_decref(content);
+	return code;
 }
 
 CLI_COMMAND(cmd_program_forget)

@@ -2,7 +2,6 @@
 #include "node/cli/cli.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "node/lib/aleph.h"
 
@@ -115,15 +114,12 @@ static int post(struct cli *cli, const char *what, json_t *envelope, bool sync,
 int cli_publish(struct cli *cli, const struct eth_key *key, int type,
 		json_t *content, bool sync, char hash[65])
 {
-	struct timespec now;
 	struct fault fault;
 	json_t *envelope = NULL;
 	int code;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (aleph_message_make(key, (enum aleph_type)type, content,
-			       (double)now.tv_sec + (double)(now.tv_nsec /
-			       1000000) / 1000, CHANNEL, &envelope, &fault))
+	if (aleph_message_make(key, (enum aleph_type)type, content, cli_now(),
+			       CHANNEL, &envelope, &fault))
 		return cli_fail(CLI_FAILED, "%s", fault.text);
 	code = post(cli, aleph_type_name((enum aleph_type)type), envelope,
 		    sync, hash);

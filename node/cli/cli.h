@@ -85,6 +85,13 @@ MUST_CHECK int cli_key(struct cli *cli, bool create, struct eth_key *key);
 MUST_CHECK int cli_publish(struct cli *cli, const struct eth_key *key,
 			   int type, json_t *content, bool sync, char hash[65]);
 
+/* Uploads a file and publishes its STORE; `ref` (or NULL) is the STORE that it
+ * is a newer version of. `store_hash` gets the item hash. */
+MUST_CHECK int cli_store(struct cli *cli, const struct eth_key *key,
+			 const void *data, size_t size, const char *ref,
+			 double now, char store_hash[65]);
+double cli_now(void); /* Unix time in seconds, to the millisecond */
+
 /* --- showing ------------------------------------------------------------- */
 
 /* A table whose columns are read from objects: "title", "json key", how. */
@@ -130,6 +137,7 @@ CLI_COMMAND(cmd_program_show);
 CLI_COMMAND(cmd_program_where);
 CLI_COMMAND(cmd_program_logs);
 CLI_COMMAND(cmd_program_upload);
+CLI_COMMAND(cmd_program_update);
 CLI_COMMAND(cmd_program_persist);
 CLI_COMMAND(cmd_program_unpersist);
 CLI_COMMAND(cmd_program_forget);

@@ -24,6 +24,8 @@ const struct cli_command cli_commands[] = {
 	  cmd_program_where },
 	{ "program", "logs", "PROGRAM", "the end of a program's log",
 	  cmd_program_logs },
+	{ "program", "update", "PROGRAM PATH", "publish new code for it",
+	  cmd_program_update },
 	{ "program", "persist", "PROGRAM", "have it run all the time",
 	  cmd_program_persist },
 	{ "program", "unpersist", "PROGRAM", "stop having it run all the time",

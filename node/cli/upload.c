@@ -75,12 +75,12 @@ static char *multipart(const json_t *metadata, const void *file, size_t size,
 }
 
 static json_t *store_content(const struct eth_key *key, const char *file_hash,
-			     double now)
+			     const char *ref, double now)
 {
-	return json_pack("{s:s, s:f, s:s, s:s, s:{s:s, s:s}}", "address",
+	return json_pack("{s:s, s:f, s:s, s:s, s:s*, s:{s:s, s:s}}", "address",
 			 key->address, "time", now, "item_type", "storage",
-			 "item_hash", file_hash, "payment", "chain", "ETH",
-			 "type", "hold");
+			 "item_hash", file_hash, "ref", ref, "payment",
+			 "chain", "ETH", "type", "hold");
 }
 
 /* The file and its signed STORE in one request... */
@@ -115,8 +115,8 @@ static int add_file(struct cli *cli, json_t *envelope, const void *data,
 }
 
 /* ...and the same STORE again as a message, as older CCNs need it. */
-static int store(struct cli *cli, const struct eth_key *key, const void *data,
-		 size_t size, double now, char store_hash[65])
+int cli_store(struct cli *cli, const struct eth_key *key, const void *data,
+	      size_t size, const char *ref, double now, char store_hash[65])
 {
 	char file_hash[65];
 	struct fault fault;
@@ -126,7 +126,7 @@ static int store(struct cli *cli, const struct eth_key *key, const void *data,
 
 	crypto_sha256(data, size, &hash);
 	hash_text(&hash, file_hash);
-	content = store_content(key, file_hash, now);
+	content = store_content(key, file_hash, ref, now);
 	if (aleph_message_make(key, ALEPH_STORE, content, now,
 			       "ALEPH-CLOUDSOLUTIONS", &envelope, &fault)) {
 		json_decref(content);
@@ -371,7 +371,7 @@ static void show_hash(struct cli *cli, const char *hash, const char *code_ref)
 	fflush(stdout);
 }
 
-static double now_seconds(void)
+double cli_now(void)
 {
 	struct timespec now;
 
@@ -390,12 +390,12 @@ static int publish(struct cli *cli, const struct eth_key *key,
 	json_t *content;
 	void *data = NULL;
 	size_t size = 0;
-	double now = now_seconds();
+	double now = cli_now();
 	int code;
 
 	if (archive_make(path, &encoding, &data, &size, &fault))
 		return cli_fail(CLI_FAILED, "%s", fault.text);
-	code = store(cli, key, data, size, now, code_ref);
+	code = cli_store(cli, key, data, size, NULL, now, code_ref);
 	free(data);
 	if (code)
 		return code;
