@@ -135,6 +135,10 @@ static int serve(struct ccn *ccn, const char *directory, const char *listen,
 		.timeout_ms = REQUEST_TIMEOUT_MS,
 		.connections_max = CONNECTIONS_MAX,
 		.server = CCN_VERSION,
+		/* libwebsockets 4.1 now and then takes the head of a POST for
+		 * its body when it is not the first on its connection, and
+		 * clients of the network send such by the dozen. */
+		.close_each = true,
 	};
 	struct server server = { .ccn = ccn };
 	struct httpd_listen where;

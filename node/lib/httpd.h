@@ -30,6 +30,7 @@ struct httpd_options {
 	uint32_t timeout_ms;      /* slow headers and bodies are cut */
 	uint32_t connections_max;
 	const char *server;       /* Server: header */
+	bool close_each;          /* one request a connection */
 };
 
 /* One request, whole. It lives until httpd_respond (or _end) was called, also

@@ -134,6 +134,7 @@ static int on_request(struct httpd_conn *conn, struct lws *wsi)
 		return -1;
 	conn->request = request;
 	conn->requests++;
+	request->close = request->httpd->options.close_each;
 	if (!httpd__request_read(request, wsi) ||
 	    !body_length(request, &given)) {
 		refuse(request, 400, "malformed", "the request is malformed");
@@ -154,9 +155,10 @@ static int on_request(struct httpd_conn *conn, struct lws *wsi)
 	}
 	/* libwebsockets waits for a body after POST, PUT and PATCH without a
 	 * length; there is none, and it cannot be told: end the connection. */
-	request->close = !given && (strcmp(request->method, "POST") == 0 ||
-				    strcmp(request->method, "PUT") == 0 ||
-				    strcmp(request->method, "PATCH") == 0);
+	if (!given && (strcmp(request->method, "POST") == 0 ||
+		       strcmp(request->method, "PUT") == 0 ||
+		       strcmp(request->method, "PATCH") == 0))
+		request->close = true;
 	return dispatch(request, wsi);
 }
 
