@@ -17,7 +17,6 @@
 #define INFLIGHT_BYTES_MAX (2u << 20)
 #define INFLIGHT_ENTRIES_MAX 256u
 #define URGENT_ENTRIES_MAX 64u /* on top of the others */
-#define ENTRY_SIZE_MAX (REPLICA_FRAME_SIZE_MAX - 4096u)
 #define APPEND_FRAME_SIZE (1u << 20)
 #define WRITE_HANG_MS 10000u
 #define CHUNK_SIZE (128u << 10)

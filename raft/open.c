@@ -108,7 +108,7 @@ int replica_bootstrap(const struct replica_io *io,
 	if (code)
 		return fault_set(fault, code,
 				 "bootstrap: the directory is in use");
-	if (count > REPLICA_MEMBERS_MAX || first_size > ENTRY_SIZE_MAX ||
+	if (count > REPLICA_MEMBERS_MAX || first_size > REPLICA_ENTRY_SIZE_MAX ||
 	    !config->id)
 		return fault_set(fault, BERTH_INVALID,
 				 "bootstrap: bad members");
@@ -491,7 +491,7 @@ int replica_submit(struct replica *r, const void *data, size_t size,
 
 	if (!engine_is_leader(r) || !r->leading)
 		return BERTH_NOTLEADER;
-	if (size > ENTRY_SIZE_MAX)
+	if (size > REPLICA_ENTRY_SIZE_MAX)
 		return BERTH_TOOBIG;
 	if (r->stalled || r->transfer_to)
 		return BERTH_BUSY;
@@ -562,6 +562,7 @@ void replica_status(const struct replica *r, struct replica_status *out)
 	out->snapshot_index = r->snap.index;
 	out->log_bytes = r->log_bytes;
 	out->incarnation = r->identity.incarnation;
+	memcpy(out->disk_id, r->identity.disk_id, 16);
 	out->state = r->raft.state == RAFT_LEADER ? REPLICA_LEADER :
 		     r->raft.state == RAFT_CANDIDATE ? REPLICA_CANDIDATE :
 						       REPLICA_FOLLOWER;

@@ -63,8 +63,13 @@ struct replica_machine {
 };
 
 /* Makes a directory that holds nothing a member of a new cluster. Every
- * bootstrap member must be given the same list and `first` entries (the
- * initial configuration command). Errors: EXISTS, IO. */
+ * bootstrap member must be given the same list and `first` entry (the
+ * initial configuration command): the log of each begins with the members at
+ * index 1 and `first` at index 2, both of term 1, in which nobody ever leads.
+ * With count 0 the directory is one that joins, under an id never used before:
+ * it has a disk id and no log, and waits to be added (R18). Members' disk ids
+ * are not known yet: peers bind each id to the disk that they meet first.
+ * Errors: EXISTS, BUSY, INVALID, IO. */
 MUST_CHECK int replica_bootstrap(const struct replica_io *io,
 				 const struct replica_config *config,
 				 const struct replica_member *members,
@@ -72,6 +77,8 @@ MUST_CHECK int replica_bootstrap(const struct replica_io *io,
 				 size_t first_size, struct fault *fault);
 
 /* Opens the directory behind io->files, loads snapshot and log, and starts.
+ * Of the callbacks only machine->restore is called from here; the others come
+ * from replica_tick (due at once) or later.
  * Borrows io and machine until replica_close has called back. Errors: BUSY
  * (another process holds the directory), MISMATCH (another cluster or id),
  * CORRUPT with file and offset, NOTFOUND (empty and neither bootstrapped nor
@@ -89,16 +96,21 @@ void replica_close(struct replica *replica, void (*closed)(void *ctx),
 uint64_t replica_next_ms(const struct replica *replica);
 void replica_tick(struct replica *replica);
 
-/* Submits one entry; copies the bytes. `urgent` goes ahead of what waits (a
- * Beat). The outcome: apply is called with its index (given in *index), or
+/* Submits one entry; copies the bytes. Nothing waits in here: an entry is
+ * appended at once or refused. `urgent` (a Beat) is let in when others are
+ * refused for too much in flight. Takes entries up to REPLICA_ENTRY_SIZE_MAX;
+ * may be called from apply and leadership. BUSY also while leadership is being
+ * handed over, or the disk hangs. The outcome: apply is called with its index (given in *index), or
  * leadership(false) comes first: then it is unknown. Errors: NOTLEADER, BUSY
  * (too much in flight), TOOBIG; then it was surely not submitted. */
+#define REPLICA_ENTRY_SIZE_MAX (REPLICA_FRAME_SIZE_MAX - 4096u)
 MUST_CHECK int replica_submit(struct replica *replica, const void *data,
 			      size_t size, bool urgent, uint64_t *index);
 
 /* Asks for an index that, once applied here, makes a read linearizable. Leader
- * only: one empty entry confirms all that wait, and none is added when one is
- * in flight. done(code, index): 0, NOTLEADER or UNKNOWN_OUTCOME. */
+ * only: the next entry that is submitted confirms all that wait; an empty one
+ * is submitted when nothing else is in flight. done(code, index), perhaps
+ * before the call returns: 0 (and that index is applied here) or NOTLEADER. */
 struct replica_read {
 	struct replica_read *next;
 	void *ctx;
@@ -109,6 +121,7 @@ void replica_read_index(struct replica *replica, struct replica_read *read);
 struct replica_status {
 	uint64_t id, leader, term, commit, applied, last, stored;
 	uint64_t snapshot_index, log_bytes, incarnation;
+	uint8_t disk_id[16];
 	enum replica_state state;
 	uint32_t member_count;
 	struct replica_member members[REPLICA_MEMBERS_MAX];
@@ -120,9 +133,12 @@ struct replica_status {
 void replica_status(const struct replica *replica,
 		    struct replica_status *status);
 
-/* Membership, one change at a time, leader only; done when committed. Removing
- * the leader itself is refused: transfer first (T5). Errors also: BUSY,
- * INVALID, NOTFOUND, EXISTS. */
+/* Membership, one change at a time, leader only; done(code) when committed (0),
+ * given up (TIMEOUT), or leadership is lost (UNKNOWN_OUTCOME, or NOTLEADER:
+ * surely not done). A member is added as ROLE_STANDBY (it follows and does not
+ * vote) and promoted when level with the leader; a disk id that is not zero
+ * binds it. Removing or demoting the leader itself is refused with INVALID:
+ * transfer first (T5). Errors also: BUSY, NOTFOUND, EXISTS. */
 struct replica_change {
 	void *ctx;
 	void (*done)(void *ctx, int code);
@@ -135,6 +151,7 @@ MUST_CHECK int replica_member_role(struct replica *replica, uint64_t id,
 				   struct replica_change *change);
 MUST_CHECK int replica_member_remove(struct replica *replica, uint64_t id,
 				     struct replica_change *change);
+/* Starts to hand leadership to a voter; it may fail: look who leads. */
 MUST_CHECK int replica_transfer(struct replica *replica, uint64_t id);
 
 /* --- links: called by who owns the streams ------------------------------ */
