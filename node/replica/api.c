@@ -278,7 +278,8 @@ static void proceed(struct api_request *request)
 {
 	struct api *api = request->api;
 
-	if (request->wait_index && changed_of(request) <= request->wait_index &&
+	if (request->wait_until_ms &&
+	    changed_of(request) <= request->wait_index &&
 	    uv_now(api->edge->loop) < request->wait_until_ms && !api->closing) {
 		if (api->waiting_count >= API_WAITING_MAX) {
 			api_fail(request, 429, "busy",
@@ -312,8 +313,8 @@ static void tick(uv_timer_t *timer)
 
 static bool parse_wait(struct api_request *request)
 {
-	uint64_t ms = 5000;
-	uint64_t index;
+	uint64_t ms = 5000, index;
+	char text[32];
 
 	if (!api_param_number(request, "index", 0, UINT64_MAX, &index))
 		return false;
@@ -321,7 +322,8 @@ static bool parse_wait(struct api_request *request)
 		return false;
 	if (ms > API_WAIT_MS_MAX)
 		ms = API_WAIT_MS_MAX;
-	if (request->route->collection == COLLECTION_NONE)
+	if (request->route->collection == COLLECTION_NONE ||
+	    !api_param(request, "index", text, sizeof text))
 		return true;
 	request->wait_index = index;
 	request->wait_until_ms = uv_now(request->edge->loop) + ms;
