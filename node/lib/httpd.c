@@ -10,6 +10,7 @@
 #include "node/lib/clock.h"
 #include "node/lib/httpd_inner.h"
 #include "node/lib/log.h"
+#include "node/lib/stream_inner.h"
 
 #define ACCEPTS_PER_TURN 32
 /* Turns of the loop in which libwebsockets closes its handles: connections in
@@ -136,6 +137,7 @@ static void on_tick_gone(uv_handle_t *handle)
 	struct httpd *httpd = handle->data;
 
 	free(handle);
+	stream_tls_close(httpd->pki);
 	if (httpd->closed)
 		httpd->closed(httpd->closed_ctx);
 	free(httpd);
@@ -254,15 +256,16 @@ static int open_tls(struct httpd *httpd, const char *pki, struct fault *fault)
 		.ssl_cert_filepath = cert,
 		.ssl_private_key_filepath = key,
 	};
-	struct stream_tls *tls = NULL;
 	int code;
 
-	/* The same checks, with the same words, as for streams. */
-	code = stream_tls_open(&tls, pki, fault);
+	/* The same checks, with the same words, as for streams. Its context is
+	 * also the one for clients that libwebsockets would otherwise make for
+	 * itself, and not free (4.1). */
+	code = stream_tls_open(&httpd->pki, pki, fault);
 	if (code)
 		return code;
-	httpd->self = *stream_tls_self(tls);
-	stream_tls_close(tls);
+	httpd->self = *stream_tls_self(httpd->pki);
+	info.provided_client_ssl_ctx = httpd->pki->context;
 	snprintf(ca, sizeof ca, "%s/ca.pem", pki);
 	snprintf(cert, sizeof cert, "%s/cert.pem", pki);
 	snprintf(key, sizeof key, "%s/key.pem", pki);

@@ -84,7 +84,8 @@ struct httpd {
 	struct httpd_listener listeners[HTTPD_LISTENS_MAX];
 	uint32_t listener_count;
 	struct lws_vhost *plain, *tls;
-	struct identity self; /* TLS: our own */
+	struct stream_tls *pki; /* TLS */
+	struct identity self;   /* our own */
 	httpd_handler handler;
 	void *ctx;
 	uv_timer_t *tick;

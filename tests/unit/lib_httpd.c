@@ -24,13 +24,6 @@
 #define BIG (5u << 20)
 #define CRN_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-/* libwebsockets 4.1 keeps the TLS context of a virtual host: once a process. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:lws_create_vhost\n";
-}
-
 static char root[CERTS_PATH_SIZE], socket_path[CERTS_PATH_SIZE * 2];
 static char big[BIG];
 
