@@ -67,6 +67,7 @@ PROGRAMS := $(foreach p,berthd:node/replica/main berth-agent:node/agent/agent_ma
 	berth-fencer:node/agent/fencer_main berth:node/cli/main \
 	berth-ccn:node/ccn/main,$(if $(wildcard $(lastword $(subst :, ,$p)).c),$B/$(firstword $(subst :, ,$p))))
 
+.SECONDARY:
 .DEFAULT_GOAL := all
 .PHONY: all test check unit demo bench sim clean install install-deps help lib
 all: $(PROGRAMS) $(ARCHIVES)
