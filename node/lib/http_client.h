@@ -16,9 +16,11 @@ struct http_call {
 	size_t body_size;
 	const char *unix_socket;    /* or NULL */
 	const char *pki;            /* directory with ca, cert, key; or NULL */
-	const char *netns;          /* open the socket in this namespace file */
-	uint32_t timeout_ms, connect_ms;
-	size_t answer_size_max;     /* above: TOOBIG */
+	/* Namespace file: the calling thread visits it for one socket(2) and
+	 * comes back; give a numeric host. Such connections are not reused. */
+	const char *netns;
+	uint32_t timeout_ms, connect_ms; /* 0: 30000, the same */
+	size_t answer_size_max;     /* above: TOOBIG; 0: 16 MiB */
 	bool follow;                /* redirects */
 	/* Progress of long work; may be NULL. */
 	void (*progress)(void *ctx, uint64_t done, uint64_t total);

@@ -38,8 +38,10 @@ struct httpd_options {
  * exactly once, now or later. */
 typedef void (*httpd_handler)(void *ctx, struct httpd_request *request);
 
-/* Opens all listeners or none. Errors: EXISTS when an address is in use, with
- * the address. */
+/* Opens all listeners or none; hosts are numeric. Errors: EXISTS when an
+ * address is in use, with the address; IO, INVALID, TOOBIG, NOMEM. Also after
+ * an error the loop must turn a few times for the handles to close. Bodies
+ * need Content-Length (chunked requests: 411); upgrades are hung up on. */
 MUST_CHECK int httpd_open(struct httpd **out, uv_loop_t *loop,
 			  const struct httpd_listen *listens, uint32_t count,
 			  const struct httpd_options *options,
@@ -48,9 +50,11 @@ MUST_CHECK int httpd_open(struct httpd **out, uv_loop_t *loop,
 void httpd_close(struct httpd *httpd, void (*closed)(void *ctx), void *ctx);
 
 const char *httpd_method(const struct httpd_request *request); /* "GET" */
-const char *httpd_path(const struct httpd_request *request); /* decoded once */
+/* Decoded once; "//", "." and ".." are resolved. */
+const char *httpd_path(const struct httpd_request *request);
+/* Encoded again from that ("%2F" has become '/'); the query likewise, no '?'. */
 const char *httpd_raw_path(const struct httpd_request *request);
-const char *httpd_query(const struct httpd_request *request); /* raw, no '?' */
+const char *httpd_query(const struct httpd_request *request);
 /* Decoded value of one query parameter, or NULL. Borrowed. */
 const char *httpd_param(const struct httpd_request *request, const char *name);
 const char *httpd_header(const struct httpd_request *request,
@@ -59,7 +63,9 @@ const void *httpd_body(const struct httpd_request *request, size_t *size);
 enum httpd_authority httpd_authority(const struct httpd_request *request);
 const char *httpd_who(const struct httpd_request *request); /* for the audit */
 const char *httpd_address(const struct httpd_request *request);
-/* All request headers in order, for proxying; returns false at the end. */
+/* Request headers, names in lower case, for proxying; false at the end.
+ * libwebsockets 4.1 cannot list headers that it does not know: there a list of
+ * well-known ones is asked for, and httpd_header finds any by its name. */
 bool httpd_header_at(const struct httpd_request *request, uint32_t index,
 		     const char **name, const char **value);
 void httpd_set_data(struct httpd_request *request, void *data);
