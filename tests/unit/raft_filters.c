@@ -46,13 +46,14 @@ static void submit(struct lab *lab, struct lab_replica *leader, uint32_t count)
 
 /* --- T1 --------------------------------------------------------------------- */
 
-static uint64_t last_after_prefix(uint32_t off)
+static bool harmed_by_prefix(uint32_t off)
 {
 	struct lab_replica *leader, *follower;
 	struct replica_status before, after;
 	uint8_t frame[37 + 3 * 17] = { 3 };
 	struct lab lab;
 	uint32_t i;
+	bool harmed;
 
 	leader = up(&lab, 3, off);
 	submit(&lab, leader, 60);
@@ -70,16 +71,17 @@ static uint64_t last_after_prefix(uint32_t off)
 	}
 	replica_link_frame(follower->replica, leader->id, frame, sizeof frame);
 	replica_status(follower->replica, &after);
-	after.last += follower->fatal.code != 0;
+	/* The engine notices that the core lost count, and stops. */
+	harmed = follower->fatal.code || after.last != before.last;
 	lab_close(&lab);
-	return after.last - before.last;
+	return harmed;
 }
 
 static void t1_compacted_prefix_is_not_appended(void **state)
 {
 	(void)state;
-	assert_int_equal(last_after_prefix(0), 0);
-	assert_int_not_equal(last_after_prefix(OFF(1)), 0);
+	assert_false(harmed_by_prefix(0));
+	assert_true(harmed_by_prefix(OFF(1)));
 }
 
 /* --- T4 --------------------------------------------------------------------- */
