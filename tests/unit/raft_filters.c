@@ -71,8 +71,10 @@ static bool harmed_by_prefix(uint32_t off)
 	}
 	replica_link_frame(follower->replica, leader->id, frame, sizeof frame);
 	replica_status(follower->replica, &after);
-	/* The engine notices that the core lost count, and stops. */
-	harmed = follower->fatal.code || after.last != before.last;
+	/* The core reads behind the entries: it may find a bad one there and
+	 * refuse the message, or lose count, at which the engine stops. */
+	harmed = follower->fatal.code || follower->drops ||
+		 after.last != before.last;
 	lab_close(&lab);
 	return harmed;
 }
