@@ -223,7 +223,10 @@ struct byte_sink {
 	bool (*write)(void *ctx, const void *data, size_t size);
 };
 
-/* Writes the head of an entry; `count` commands must follow. False: sink full. */
+/* Writes the head of an entry; `count` commands must follow. False: sink full.
+ * command_encode gives false as well for what no decoder would take: a text
+ * that is too long or has a NUL inside, an empty token, an enum out of its
+ * range. What it wrote until then is to be thrown away. */
 MUST_CHECK bool command_entry_begin(const struct byte_sink *sink, uint64_t term,
 				    uint32_t count);
 MUST_CHECK bool command_encode(const struct byte_sink *sink,

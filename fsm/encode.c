@@ -1,4 +1,5 @@
-/* Writing entries and commands: msgpack through a sink. */
+/* Writing entries and commands: msgpack through a sink. What decode.c would
+ * refuse is not written: apply must be able to read every entry. */
 #include "fsm/fields.h"
 
 #include <msgpack/pack.h>
@@ -46,7 +47,8 @@ static uint64_t u64_at(const uint8_t *base, size_t offset)
 
 static void write_text(struct writer *w, const struct text *text, uint32_t max)
 {
-	if (text->size > max)
+	if (text->size > max ||
+	    (text->size > 0 && memchr(text->data, '\0', text->size)))
 		w->failed = true;
 	if (w->failed)
 		return;
@@ -73,8 +75,20 @@ static void write_tokens(struct writer *w, const struct field *f,
 
 		memcpy(&token, base + f->offset + i * sizeof token,
 		       sizeof token);
+		if (token.size == 0)
+			w->failed = true;
 		write_text(w, &token, FSM_TOKEN_SIZE_MAX);
 	}
+}
+
+static void write_enum(struct writer *w, const struct field *f,
+		       const uint8_t *base)
+{
+	uint32_t value = u32_at(base, f->offset);
+
+	if (value < f->low || value > f->high)
+		w->failed = true;
+	msgpack_pack_uint32(&w->pk, value);
 }
 
 static void write_simple(struct writer *w, const struct field *f,
@@ -89,8 +103,10 @@ static void write_simple(struct writer *w, const struct field *f,
 		msgpack_pack_uint64(&w->pk, u64_at(base, f->offset));
 		break;
 	case FIELD_U32:
-	case FIELD_ENUM:
 		msgpack_pack_uint32(&w->pk, u32_at(base, f->offset));
+		break;
+	case FIELD_ENUM:
+		write_enum(w, f, base);
 		break;
 	case FIELD_BOOL:
 		memcpy(&flag, at, sizeof flag);

@@ -46,8 +46,11 @@ static void unlink_run(struct driver *d, uint32_t at)
 	*link = d->runs[at].next;
 }
 
+/* An agent's words become a command's (R24), which has no NUL in a text. */
 static void set_reason(struct driver_run *run, const struct text *reason)
 {
+	char *nul;
+
 	if (reason->size == run->reason_size &&
 	    (reason->size == 0 ||
 	     memcmp(run->reason, reason->data, reason->size) == 0))
@@ -60,6 +63,8 @@ static void set_reason(struct driver_run *run, const struct text *reason)
 	run->reason = driver__alloc(reason->size);
 	memcpy(run->reason, reason->data, reason->size);
 	run->reason_size = reason->size;
+	while ((nul = memchr(run->reason, '\0', run->reason_size)) != NULL)
+		*nul = '?';
 }
 
 /* Is this the epoch that the program has in the state, on this CRN? */

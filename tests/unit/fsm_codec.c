@@ -131,9 +131,12 @@ static void bounds_are_kept(void **state)
 	b.size = 0;
 	assert_false(command_encode(&sink, &put));
 	put.crn_put.name.size = 3;
-	text[1] = '\0';
 	encode(&b, &put);
+	*(char *)memchr(b.data, 'a', b.size) = '\0';
 	assert_int_equal(decode(b.data, b.size), BERTH_MALFORMED);
+	text[1] = '\0';
+	b.size = 0;
+	assert_false(command_encode(&sink, &put));
 	buffer_fini(&b);
 }
 
@@ -168,17 +171,38 @@ static void enums_outside_their_range_are_refused(void **state)
 {
 	struct command c = {.type = FSM_REVOKE};
 	struct buffer b = {0};
+	struct byte_sink sink = {&b, buffer_write};
 
 	(void)state;
 	c.revoke.cause = (enum revoke_cause)9;
-	encode(&b, &c);
-	assert_int_equal(decode(b.data, b.size), BERTH_MALFORMED);
+	assert_false(command_encode(&sink, &c));
 	c.revoke.cause = (enum revoke_cause)0;
-	encode(&b, &c);
-	assert_int_equal(decode(b.data, b.size), BERTH_MALFORMED);
+	assert_false(command_encode(&sink, &c));
 	c.revoke.cause = REVOKE_DRAIN;
 	encode(&b, &c);
 	assert_int_equal(decode(b.data, b.size), 0);
+	/* the last field but one, before an empty reason */
+	assert_true(b.data[b.size - 2] == REVOKE_DRAIN);
+	b.data[b.size - 2] = 9;
+	assert_int_equal(decode(b.data, b.size), BERTH_MALFORMED);
+	b.data[b.size - 2] = 0;
+	assert_int_equal(decode(b.data, b.size), BERTH_MALFORMED);
+	buffer_fini(&b);
+}
+
+static void an_empty_token_is_not_written(void **state)
+{
+	struct command c = {.type = FSM_CRN_REPORT};
+	struct buffer b = {0};
+	struct byte_sink sink = {&b, buffer_write};
+
+	(void)state;
+	c.report.token_count = 1;
+	c.report.tokens[0] = (struct text){"a", 1};
+	encode(&b, &c);
+	assert_int_equal(decode(b.data, b.size), 0);
+	c.report.tokens[0].size = 0;
+	assert_false(command_encode(&sink, &c));
 	buffer_fini(&b);
 }
 
@@ -222,6 +246,7 @@ int main(void)
 		cmocka_unit_test(bounds_are_kept),
 		cmocka_unit_test(a_full_sink_is_told),
 		cmocka_unit_test(enums_outside_their_range_are_refused),
+		cmocka_unit_test(an_empty_token_is_not_written),
 		cmocka_unit_test(rubbish_is_refused),
 	};
 

@@ -556,6 +556,28 @@ static void test_failed_starts_are_revoked_once(void **state)
 	assert_false(driver_run_status(w->driver, &run.program, &told));
 }
 
+/* What an agent writes as a reason is told in the log of all replicas: bytes
+ * that apply could not read there would stop every one of them, for ever. */
+static void test_no_reason_of_an_agent_stops_the_replicas(void **state)
+{
+	struct world *w = *state;
+	struct world_agent a;
+	struct agent_run run;
+	struct command put;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 4);
+	world_program(&put, 1);
+	assert_int_equal(world_command(w, &put), FSM_OK);
+	run = run_of(w, &put, RUN_FAILED, 3);
+	run.reason = (struct text){ "no\0such\0file", 12 };
+	world_heartbeat(w, &a, &run, 1);
+	world_settle(w);
+	assert_int_equal(program_of(w, &put).state, PROGRAM_REVOKING);
+	assert_int_equal(counts_of(w).failed_starts, 1);
+}
+
 static void test_slow_start_is_revoked(void **state)
 {
 	struct world *w = *state;
@@ -805,6 +827,7 @@ int main(void)
 		STORY(test_nothing_is_placed_before_established),
 		STORY(test_moves_after_expiry),
 		STORY(test_failed_starts_are_revoked_once),
+		STORY(test_no_reason_of_an_agent_stops_the_replicas),
 		STORY(test_slow_start_is_revoked),
 		STORY(test_other_epochs_words_count_for_nothing),
 		STORY(test_not_leader_is_said_at_once),
