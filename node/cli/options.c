@@ -88,9 +88,12 @@ static error_t parse_own(int key, char *value, struct argp_state *state)
 	}
 }
 
-/* "KEY=value" lines, as `deploy/cluster` writes them; quotes are peeled. */
-static char *env_file_value(const char *dir, const char *name)
+/* "KEY=value" lines, as `deploy/cluster` writes them; quotes are peeled. The
+ * values live as long as the process. */
+static const char *env_file_value(const char *dir, const char *name)
 {
+	static char *values[8];
+	static size_t count;
 	char path[4096], line[8192], *found = NULL;
 	size_t length = strlen(name);
 	FILE *file;
@@ -115,6 +118,8 @@ static char *env_file_value(const char *dir, const char *name)
 		found = strdup(at);
 	}
 	fclose(file);
+	if (found && count < COUNT_OF(values))
+		values[count++] = found;
 	return found;
 }
 
