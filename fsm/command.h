@@ -17,6 +17,7 @@
 #define FSM_HELD_MAX 4096    /* held rows in a Register */
 #define FSM_RENEWALS_MAX 65535 /* renewals in a Beat */
 #define FSM_UNIVERSE_MAX 65535 /* CRNs named by a NewGen */
+#define FSM_CRN_PROGRAMS_MAX 1024 /* on one CRN: its fencer has no more slots */
 #define FSM_ENTRY_SIZE_MAX (4u << 20)
 
 /* Borrowed bytes, not terminated. */

@@ -210,6 +210,12 @@ static void say_all(struct builder *b, const struct fsm_view *s, slot_t program,
 		say(b, "only unfenced CRNs are there");
 		say_looked(b, v);
 		break;
+	case PLACE_SLOTS:
+		say(b, "a CRN takes ");
+		say_number(b, FSM_CRN_PROGRAMS_MAX);
+		say(b, " programs at most");
+		say_looked(b, v);
+		break;
 	case PLACE_VCPUS:
 	case PLACE_MEMORY:
 	case PLACE_DISK:

@@ -85,7 +85,8 @@ static bool room_for(const struct program *p, const struct crn *c,
 
 	if (!use)
 		use = &none;
-	return c->vcpus_used + use->vcpus + p->vcpus <= c->vcpus &&
+	return c->program_count + use->programs < FSM_CRN_PROGRAMS_MAX &&
+	       c->vcpus_used + use->vcpus + p->vcpus <= c->vcpus &&
 	       p->memory_mib <= c->memory_mib &&
 	       c->memory_mib_used + use->memory_mib <=
 		       c->memory_mib - p->memory_mib &&

@@ -111,6 +111,7 @@ static const char *const reasons[] = {
 	[PLACE_DATA] = "data",
 	[PLACE_TOKENS] = "tokens",
 	[PLACE_CLASS] = "class",
+	[PLACE_SLOTS] = "slots",
 	[PLACE_VCPUS] = "vcpus",
 	[PLACE_MEMORY] = "memory",
 	[PLACE_DISK] = "disk",

@@ -55,7 +55,7 @@ void place_overlay_add(struct place_overlay *o, const struct fsm_view *view,
 		const struct program *p = &view->programs[slot];
 
 		flight.use = (struct crn_use){p->vcpus, p->memory_mib,
-					      p->disk_mib};
+					      p->disk_mib, 1};
 	}
 	o->flights = fsm__grow(o->flights, &o->capacity, o->count + 1,
 			       sizeof *o->flights);
@@ -99,5 +99,6 @@ void place__uses(const struct place_overlay *o, const struct fsm_view *view,
 		uses[crn].vcpus += flight->use.vcpus;
 		uses[crn].memory_mib += flight->use.memory_mib;
 		uses[crn].disk_mib += flight->use.disk_mib;
+		uses[crn].programs += flight->use.programs;
 	}
 }

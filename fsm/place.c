@@ -113,6 +113,8 @@ static enum place_reason capacity_reason(const struct program *p,
 					 const struct crn *c,
 					 const struct crn_use *use)
 {
+	if (c->program_count + use->programs >= FSM_CRN_PROGRAMS_MAX)
+		return PLACE_SLOTS;
 	if (c->vcpus_used + use->vcpus + p->vcpus > c->vcpus)
 		return PLACE_VCPUS;
 	if (c->memory_mib_used + use->memory_mib + p->memory_mib >
@@ -137,8 +139,9 @@ static void blame(struct place_verdict *out, enum place_reason reason,
 {
 	static const uint8_t nearness[PLACE_REASON_COUNT] = {
 		[PLACE_NO_CRN] = 1, [PLACE_PIN] = 2, [PLACE_DATA] = 3,
-		[PLACE_TOKENS] = 4, [PLACE_CLASS] = 5, [PLACE_VCPUS] = 6,
-		[PLACE_MEMORY] = 7, [PLACE_DISK] = 8, [PLACE_EXCLUDED] = 9,
+		[PLACE_TOKENS] = 4, [PLACE_CLASS] = 5, [PLACE_SLOTS] = 6,
+		[PLACE_VCPUS] = 7, [PLACE_MEMORY] = 8, [PLACE_DISK] = 9,
+		[PLACE_EXCLUDED] = 10,
 	};
 
 	if (nearness[reason] <= nearness[out->reason])
@@ -316,6 +319,7 @@ static void take(const struct fsm_view *s, slot_t program, slot_t crn,
 	uses[crn].vcpus += p->vcpus;
 	uses[crn].memory_mib += p->memory_mib;
 	uses[crn].disk_mib += p->disk_mib;
+	uses[crn].programs++;
 	*assign = (struct command_assign){
 		.program = p->hash,
 		.crn = s->crns[crn].hash,

@@ -38,6 +38,7 @@ enum place_reason {
 	PLACE_DATA,           /* its data is on a CRN that is away */
 	PLACE_TOKENS,         /* nobody offers what it requires: see token */
 	PLACE_CLASS,          /* only unfenced CRNs are there */
+	PLACE_SLOTS,          /* every CRN that fits has FSM_CRN_PROGRAMS_MAX */
 	PLACE_VCPUS,
 	PLACE_MEMORY,
 	PLACE_DISK,

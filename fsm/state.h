@@ -234,6 +234,7 @@ static inline struct text fsm__text(const char *string)
 
 struct crn_use {
 	uint64_t vcpus, memory_mib, disk_mib;
+	uint32_t programs;
 };
 
 /* Is the program one that may be assigned at all now? (R8, R17, R21) */

@@ -14,6 +14,9 @@
 #define FENCER_RUNS_MAX 1024
 #define FENCER_REPLY_SIZE_MAX (256u << 10) /* bytes of a Reply or Ack */
 #define FENCER_HELD_MAX 1024
+/* A set with more rows than these would be refused whole, and with it the
+ * acknowledgement that it came with. */
+_Static_assert(FENCER_RUNS_MAX >= FSM_CRN_PROGRAMS_MAX, "a slot each");
 
 enum fencer_request_type {
 	FENCER_STATE = 1, /* who are you, what runs: answer + rows */

@@ -800,6 +800,31 @@ static void test_ten_thousand_programs(void **state)
 	assert_int_equal(counts_of(w).placements, 10000);
 }
 
+/* A fencer has so many slots: of a longer set nothing would count, its
+ * acknowledgement included, and the CRN would be fenced again and again. */
+static void test_a_crn_gets_no_more_than_it_can_hold(void **state)
+{
+	static struct test_client c;
+	struct world *w = *state;
+	struct world_agent a;
+	struct agent_reply reply;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 2000);
+	client_open(&c, 0, FSM_CRN_PROGRAMS_MAX + 76);
+	driver_submit(w->driver, &c.client);
+	world_settle(w);
+	free(c.data);
+	assert_int_equal(status_of(w).assigned_count, FSM_CRN_PROGRAMS_MAX);
+	assert_int_equal(status_of(w).pending_count, 76);
+	world_forget_frames(w);
+	world_heartbeat(w, &a, NULL, 0);
+	world_pass(w, 500);
+	assert_true(world_follow(w, &a, &reply));
+	assert_int_equal(reply.desired_count, FSM_CRN_PROGRAMS_MAX);
+}
+
 int main(void)
 {
 #define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -827,6 +852,7 @@ int main(void)
 		STORY(test_nothing_is_placed_before_established),
 		STORY(test_moves_after_expiry),
 		STORY(test_failed_starts_are_revoked_once),
+		STORY(test_a_crn_gets_no_more_than_it_can_hold),
 		STORY(test_no_reason_of_an_agent_stops_the_replicas),
 		STORY(test_slow_start_is_revoked),
 		STORY(test_other_epochs_words_count_for_nothing),
