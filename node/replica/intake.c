@@ -120,8 +120,10 @@ void intake_render(struct intake *intake, struct json_writer *w)
 			&table->refusals[i % INTAKE_REFUSALS];
 
 		jsonw_object(w, NULL);
-		jsonw_text(w, "hash", r->hash, strlen(r->hash));
-		jsonw_text(w, "reason", r->reason, strlen(r->reason));
+		jsonw_text(w, "hash", r->hash,
+			   strnlen(r->hash, sizeof r->hash));
+		jsonw_text(w, "reason", r->reason,
+			   strnlen(r->reason, sizeof r->reason));
 		api_json_time(w, "time", r->wall_ms);
 		jsonw_object_end(w);
 	}
