@@ -282,6 +282,16 @@ static void lead_applied(struct driver *d)
 	d->leading = true;
 }
 
+/* R6: what was applied at this index is ours only while the state's term is:
+ * another leader's entry there came after its own Lead. */
+static bool own_term(const struct driver *d, const struct fsm_view *view)
+{
+	struct fsm_status status;
+
+	fsm_status(view, &status);
+	return status.term == d->term;
+}
+
 void driver_applied(struct driver *d, const struct fsm_view *view,
 		    uint64_t index, const struct fsm_result *results,
 		    uint32_t result_count)
@@ -291,8 +301,8 @@ void driver_applied(struct driver *d, const struct fsm_view *view,
 
 	d->applied = index;
 	d->looked = false;
-	if (!d->leader)
-		return;
+	if (!d->leader || !own_term(d, view))
+		return; /* the engine will say that leadership was lost */
 	entry = entry_take(d, index);
 	if (entry == NULL)
 		return;

@@ -297,6 +297,18 @@ static void remember(struct driver_agent *a, const struct agent_route *route,
 		.seq = m->seq, .applied = m->applied, .got_ack = m->got_ack };
 }
 
+/* Of the session that the CRN has: the state here is no older than any session
+ * that an agent can know. One of another would only hide the true ones. */
+static bool session_is(const struct fsm_view *view, const struct hash *crn,
+		       stamp_t session)
+{
+	slot_t slot = fsm_crn_find(view, crn);
+	struct fsm_crn record;
+
+	return slot != SLOT_NONE && fsm_crn_read(view, slot, &record) &&
+	       record.session == session;
+}
+
 static int hear_heartbeat(struct driver *d, const struct fsm_view *view,
 			  const struct agent_route *route,
 			  const struct hash *crn, const uint8_t *payload,
@@ -313,7 +325,8 @@ static int hear_heartbeat(struct driver *d, const struct fsm_view *view,
 	if (!hash_equal(&m.crn, crn))
 		return BERTH_DENIED;
 	fsm_status(view, &status);
-	if (m.seq == 0 || m.session == 0 || m.gen != status.gen)
+	if (m.seq == 0 || m.session == 0 || m.gen != status.gen ||
+	    !session_is(view, crn, m.session))
 		return BERTH_MISMATCH;
 	a = agent_of(d, crn);
 	if (a == NULL)

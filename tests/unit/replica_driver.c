@@ -8,6 +8,21 @@
 
 #include "tests/kit/driver_world.h"
 
+struct entry_bytes {
+	uint8_t data[256];
+	size_t size;
+};
+
+static bool own_write(void *ctx, const void *data, size_t size)
+{
+	struct entry_bytes *b = ctx;
+
+	assert_true(size <= sizeof b->data - b->size);
+	memcpy(b->data + b->size, data, size);
+	b->size += size;
+	return true;
+}
+
 static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof *w);
@@ -323,6 +338,54 @@ static void test_deposed_leader_answers_nothing(void **state)
 	assert_int_equal(w->frame_count, 0);
 }
 
+/* Another leader's entry may stand where ours was proposed. */
+static void test_anothers_entry_at_our_index_answers_nothing(void **state)
+{
+	struct world *w = *state;
+	struct command lead = { .type = FSM_LEAD };
+	struct fsm_result result = { .type = FSM_LEAD };
+	struct entry_bytes b = { .size = 0 };
+	struct byte_sink sink = { &b, own_write };
+	struct world_agent a;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 4);
+	world_pass(w, 1000);
+	world_forget_frames(w);
+	world_heartbeat(w, &a, NULL, 0);
+	w->now_ms += 300;
+	world_tick(w);
+	assert_int_equal(world_proposed(w, FSM_BEAT), 1);
+	lead.lead.term = w->term + 1;
+	assert_true(command_entry_begin(&sink, w->term + 1, 1));
+	assert_true(command_encode(&sink, &lead));
+	fsm_apply(w->fsm, w->log->index, b.data, b.size, NULL);
+	driver_applied(w->driver, fsm_live(w->fsm), w->log->index, &result, 1);
+	assert_int_equal(w->frame_count, 0);
+	driver_leader(w->driver, false, w->term);
+}
+
+/* A heartbeat of a session that is not: refused, and the true ones count. */
+static void test_made_up_session_hides_nothing(void **state)
+{
+	struct world *w = *state;
+	struct world_agent a, other;
+	struct agent_reply reply;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 4);
+	other = a;
+	other.session += 1000;
+	assert_int_equal(world_heartbeat(w, &other, NULL, 0), BERTH_MISMATCH);
+	world_forget_frames(w);
+	world_heartbeat(w, &a, NULL, 0);
+	world_pass(w, 600);
+	assert_true(world_follow(w, &a, &reply));
+	assert_int_equal(reply.ack_seq, a.seq);
+}
+
 static void test_dead_session_is_not_acknowledged(void **state)
 {
 	struct world *w = *state;
@@ -634,7 +697,7 @@ struct test_client {
 	bool done;
 };
 
-static bool client_write(void *ctx, const void *data, size_t size)
+static bool entry_write(void *ctx, const void *data, size_t size)
 {
 	struct test_client *c = ctx;
 
@@ -668,7 +731,7 @@ static void client_done(struct driver_client *client, int code, uint64_t index)
 
 static void client_open(struct test_client *c, uint32_t first, uint32_t count)
 {
-	struct byte_sink sink = { c, client_write };
+	struct byte_sink sink = { c, entry_write };
 	struct command put;
 
 	memset(c, 0, sizeof *c);
@@ -843,6 +906,8 @@ int main(void)
 		STORY(test_only_the_frozen_batch_is_acknowledged),
 		STORY(test_newest_heartbeat_counts),
 		STORY(test_deposed_leader_answers_nothing),
+		STORY(test_anothers_entry_at_our_index_answers_nothing),
+		STORY(test_made_up_session_hides_nothing),
 		STORY(test_dead_session_is_not_acknowledged),
 		STORY(test_session_that_ends_before_its_beat),
 		STORY(test_desired_is_left_out_when_known),
