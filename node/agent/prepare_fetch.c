@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "node/lib/cid.h"
 #include "node/lib/crypto.h"
 #include "node/lib/log.h"
 
@@ -296,34 +297,77 @@ void fetch_latest(struct fetch *fetch, const struct hash *ref,
 
 /* --- files ---------------------------------------------------------------------- */
 
+int file_name_parse(const char *item_type, const char *item_hash,
+		    struct file_name *out)
+{
+	out->ipfs = strcmp(item_type, "ipfs") == 0;
+	if (out->ipfs)
+		return cid_parse(item_hash, &out->digest);
+	return strcmp(item_type, "storage") == 0 ?
+	       hash_parse(item_hash, &out->digest) : BERTH_MALFORMED;
+}
+
+void file_name_text(const struct file_name *name,
+		    char text[FILE_NAME_TEXT_SIZE])
+{
+	if (name->ipfs)
+		cid_text(&name->digest, text);
+	else
+		hash_text(&name->digest, text);
+}
+
+static int file_path(const struct fetch *fetch, char path[PREPARE_PATH_MAX])
+{
+	return cache_path(&fetch->agent->config, "files", &fetch->file.digest,
+			  fetch->file.ipfs ? "-ipfs" : "", path);
+}
+
+/* A CID names one way to cut the file up; another way has another name for
+ * the same bytes, and cannot be verified here. */
+static int check_file(struct fetch *fetch, const struct http_answer *answer)
+{
+	struct hash digest;
+
+	if (!fetch->file.ipfs)
+		return has_hash(answer->body, answer->body_size,
+				&fetch->file.digest) ? 0 :
+		       fault_set(&fetch->fault, BERTH_MISMATCH,
+				 "the file has another sha256");
+	cid_of_file(answer->body, answer->body_size, &digest);
+	return hash_equal(&digest, &fetch->file.digest) ? 0 :
+	       fault_set(&fetch->fault, BERTH_MISMATCH, "the file has another"
+			 " CID (only the default way of `ipfs add` can be"
+			 " verified)");
+}
+
 static int use_file(struct fetch *fetch, const struct http_answer *answer)
 {
 	char path[PREPARE_PATH_MAX];
-	int code;
+	int code = check_file(fetch, answer);
 
-	if (!has_hash(answer->body, answer->body_size, &fetch->hash))
-		return fault_set(&fetch->fault, BERTH_MISMATCH,
-				 "the file has another sha256");
-	code = cache_path(&fetch->agent->config, "files", &fetch->hash, "",
-			  path);
+	if (code == 0)
+		code = file_path(fetch, path);
 	if (code == 0)
 		code = agent_file_write(path, answer->body, answer->body_size,
 					0644, &fetch->fault);
 	return code == 0 ? keep(fetch, path, strlen(path)) : code;
 }
 
-void fetch_file(struct fetch *fetch, const struct hash *hash,
+void fetch_file(struct fetch *fetch, const struct file_name *name,
 		void (*done)(struct fetch *, const char *, size_t))
 {
-	char path[PREPARE_PATH_MAX];
+	char path[PREPARE_PATH_MAX], text[FILE_NAME_TEXT_SIZE];
 	struct stat status;
 
-	query_hash(fetch, "/api/v0/storage/raw/", hash, "");
+	fetch->file = *name;
+	file_name_text(name, text);
+	snprintf(fetch->query, sizeof fetch->query, "/api/v0/storage/raw/%s",
+		 text);
 	fetch->size_max = PREPARE_FILE_SIZE_MAX;
 	fetch->use = use_file;
 	fetch->done = done;
 	/* It was hashed when it was written; unpacking tests its shape. */
-	if (cache_path(&fetch->agent->config, "files", hash, "", path) == 0 &&
+	if (file_path(fetch, path) == 0 &&
 	    stat(path, &status) == 0 && S_ISREG(status.st_mode)) {
 		done(fetch, path, strlen(path));
 		return;

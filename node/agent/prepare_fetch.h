@@ -7,12 +7,25 @@
 
 struct fetch_call;
 
+/* What a STORE calls its file: by sha256, or by the digest of a CIDv0. */
+struct file_name {
+	struct hash digest;
+	bool ipfs;
+};
+#define FILE_NAME_TEXT_SIZE 65
+/* `item_type` and `item_hash` of a STORE. Errors: MALFORMED. */
+MUST_CHECK int file_name_parse(const char *item_type, const char *item_hash,
+			       struct file_name *out);
+void file_name_text(const struct file_name *name,
+		    char text[FILE_NAME_TEXT_SIZE]);
+
 /* One fetch at a time a job; memory of the job. */
 struct fetch {
 	struct agent *agent;
 	uint32_t ccn;             /* the one being asked */
 	struct fetch_call *call;  /* open request, or NULL */
 	struct hash hash;         /* what is asked for */
+	struct file_name file;    /* of fetch_file */
 	char query[256];          /* path and query at the CCN */
 	char owner[128];          /* of fetch_latest */
 	size_t size_max;
@@ -33,8 +46,9 @@ void fetch_message(struct fetch *fetch, const struct hash *hash,
 void fetch_latest(struct fetch *fetch, const struct hash *ref,
 		  const char *owner,
 		  void (*done)(struct fetch *, const char *, size_t));
-/* A stored file: put into DIRECTORY/cache/files/HASH; data is its path. */
-void fetch_file(struct fetch *fetch, const struct hash *hash,
+/* A stored file, verified to have this name: put into DIRECTORY/cache/files;
+ * data is its path. */
+void fetch_file(struct fetch *fetch, const struct file_name *name,
 		void (*done)(struct fetch *, const char *, size_t));
 /* done is not called any more. */
 void fetch_cancel(struct fetch *fetch);

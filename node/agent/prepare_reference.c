@@ -92,7 +92,7 @@ static void got_file(struct fetch *fetch, const char *path, size_t size)
 	}
 	w = calloc(1, sizeof *w);
 	suffix_for(r, suffix, sizeof suffix);
-	if (!w || cache_path(&r->agent->config, "code", &r->file, suffix,
+	if (!w || cache_path(&r->agent->config, "code", &r->file.digest, suffix,
 			     w->directory) != 0) {
 		free(w);
 		fault_set(&r->fault, BERTH_NOMEM, "unpack");
@@ -136,10 +136,10 @@ static int read_store(struct reference *r, const char *data, size_t size)
 	if (!text || !type || !owner)
 		code = fault_set(&r->fault, BERTH_INVALID,
 				 "is no STORE message");
-	else if (strcmp(type, "storage") != 0 ||
-		 hash_parse(text, &r->file) != 0)
+	else if (file_name_parse(type, text, &r->file) != 0)
 		code = fault_set(&r->fault, BERTH_INVALID,
-				 "is kept on %.20s, not in storage", type);
+				 "is kept as %.20s %.80s: neither a sha256"
+				 " nor a CIDv0", type, text);
 	else
 		snprintf(r->owner, sizeof r->owner, "%s", owner);
 	json_decref(content);
@@ -150,12 +150,12 @@ static int read_store(struct reference *r, const char *data, size_t size)
  * none answers. */
 static void latest_put(struct reference *r)
 {
-	char path[PREPARE_PATH_MAX], text[65];
+	char path[PREPARE_PATH_MAX], text[FILE_NAME_TEXT_SIZE];
 	struct fault fault;
 
-	hash_text(&r->file, text);
+	file_name_text(&r->file, text);
 	if (cache_path(&r->agent->config, "latest", &r->ref, "", path) == 0 &&
-	    agent_file_write(path, text, 64, 0644, &fault) != 0)
+	    agent_file_write(path, text, strlen(text), 0644, &fault) != 0)
 		log_warn("prepare", "%s", fault.text);
 }
 
@@ -168,7 +168,8 @@ static void latest_cached(struct reference *r)
 	if (cache_path(&r->agent->config, "latest", &r->ref, "", path) != 0 ||
 	    agent_file_read(path, 64, &text, &size, &fault) != 0)
 		return;
-	if (hash_parse(text, &r->file) == 0)
+	if (file_name_parse(text[0] == 'Q' ? "ipfs" : "storage", text,
+			    &r->file) == 0)
 		log_warn("prepare", "no CCN tells the newest code: the last known is taken");
 	free(text);
 }
@@ -176,7 +177,7 @@ static void latest_cached(struct reference *r)
 static void got_latest(struct fetch *fetch, const char *data, size_t size)
 {
 	struct reference *r = fetch->ctx;
-	struct hash file = r->file;
+	struct file_name file = r->file;
 
 	if (!data)
 		latest_cached(r);

@@ -12,7 +12,8 @@ struct reference {
 	struct agent *agent;
 	struct fetch fetch;
 	struct reference_work *work; /* unpacking in the pool, or NULL */
-	struct hash ref, file;
+	struct hash ref;
+	struct file_name file;
 	bool use_latest;
 	enum aleph_encoding encoding;
 	char name[256];               /* PLAIN: of the file */

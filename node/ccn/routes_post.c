@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/ccn/cid.h"
 #include "node/ccn/multipart.h"
 #include "node/ccn/routes.h"
+#include "node/lib/cid.h"
 #include "node/lib/clock.h"
 #include "node/lib/crypto.h"
 
@@ -247,6 +247,7 @@ void routes__add_file_ipfs(struct ccn *ccn, struct httpd_request *request,
 	const struct ccn_file *file;
 	struct multipart parts;
 	char cid[CID_TEXT_SIZE];
+	struct hash digest;
 	struct fault fault;
 	const void *data;
 	size_t size;
@@ -255,7 +256,8 @@ void routes__add_file_ipfs(struct ccn *ccn, struct httpd_request *request,
 	(void)rest;
 	rc = file_of(request, &parts, &data, &size, &fault);
 	if (rc == BERTH_OK) {
-		cid_of_file(data, size, cid);
+		cid_of_file(data, size, &digest);
+		cid_text(&digest, cid);
 		rc = ccn_file_add(ccn, data, size, cid, &file, &fault);
 	}
 	if (rc == BERTH_OK)
@@ -268,6 +270,7 @@ static void add_json(struct ccn *ccn, struct httpd_request *request, bool ipfs)
 {
 	const struct ccn_file *file;
 	char cid[CID_TEXT_SIZE];
+	struct hash digest;
 	struct fault fault;
 	const void *data;
 	json_t *json;
@@ -278,7 +281,8 @@ static void add_json(struct ccn *ccn, struct httpd_request *request, bool ipfs)
 	rc = json_parse(data, size, CCN_PLAIN_FILE_SIZE_MAX, &json, &fault);
 	if (rc == BERTH_OK) {
 		json_decref(json);
-		cid_of_file(data, size, cid);
+		cid_of_file(data, size, &digest);
+		cid_text(&digest, cid);
 		rc = ccn_file_add(ccn, data, size, ipfs ? cid : NULL, &file,
 				  &fault);
 	}

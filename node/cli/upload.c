@@ -48,24 +48,28 @@ enum { OPTION_COUNT = COUNT_OF(options) - 1 };
 /* Indexes into the values, in the order of the options above. */
 #define V(option) values[(option) - 1]
 
+/* "metadata" (unless NULL), then "file". */
 static char *multipart(const json_t *metadata, const void *file, size_t size,
 		       const char *boundary, size_t *out_size)
 {
-	char *json = json_dumps(metadata, JSON_COMPACT);
-	size_t room = strlen(json) + size + 1024;
+	char *json = metadata ? json_dumps(metadata, JSON_COMPACT) : NULL;
+	size_t room = (json ? strlen(json) : 0) + size + 1024;
 	char *body = malloc(room);
-	int length;
+	int length = 0;
 
 	if (!body)
 		exit(cli_fail(CLI_FAILED, "out of memory"));
-	length = snprintf(body, room,
-			  "--%s\r\nContent-Disposition: form-data;"
-			  " name=\"metadata\"\r\nContent-Type:"
-			  " application/json\r\n\r\n%s\r\n--%s\r\n"
-			  "Content-Disposition: form-data; name=\"file\";"
-			  " filename=\"file\"\r\nContent-Type:"
-			  " application/octet-stream\r\n\r\n", boundary, json,
-			  boundary);
+	if (json)
+		length = snprintf(body, room,
+				  "--%s\r\nContent-Disposition: form-data;"
+				  " name=\"metadata\"\r\nContent-Type:"
+				  " application/json\r\n\r\n%s\r\n", boundary,
+				  json);
+	length += snprintf(body + length, room - (size_t)length,
+			   "--%s\r\nContent-Disposition: form-data;"
+			   " name=\"file\"; filename=\"file\"\r\n"
+			   "Content-Type: application/octet-stream\r\n\r\n",
+			   boundary);
 	memcpy(body + length, file, size);
 	*out_size = (size_t)length + size;
 	*out_size += (size_t)snprintf(body + *out_size, room - *out_size,
@@ -74,86 +78,117 @@ static char *multipart(const json_t *metadata, const void *file, size_t size,
 	return body;
 }
 
-static json_t *store_content(const struct eth_key *key, const char *file_hash,
-			     const char *ref, double now)
+/* A file that is small enough goes with its signed STORE in one request; a
+ * larger one goes to IPFS first, which names it. */
+static bool by_ipfs(size_t size)
+{
+	return size > ADD_FILE_SIZE_MAX;
+}
+
+static json_t *store_content(const struct eth_key *key, const char *item_type,
+			     const char *file_hash, const char *ref, double now)
 {
 	return json_pack("{s:s, s:f, s:s, s:s, s:s*, s:{s:s, s:s}}", "address",
-			 key->address, "time", now, "item_type", "storage",
+			 key->address, "time", now, "item_type", item_type,
 			 "item_hash", file_hash, "ref", ref, "payment",
 			 "chain", "ETH", "type", "hold");
 }
 
-/* The file and its signed STORE in one request... */
+/* Sends the file, with its envelope if there is one; `name` gets what the CCN
+ * calls it. */
 static int add_file(struct cli *cli, json_t *envelope, const void *data,
-		    size_t size)
+		    size_t size, char name[96])
 {
 	static const char boundary[] = "berth-5f0c8d7b64a14e0c";
-	json_t *metadata = json_pack("{s:O, s:b}", "message", envelope, "sync",
-				     true);
+	json_t *metadata = envelope ? json_pack("{s:O, s:b}", "message",
+						envelope, "sync", true) : NULL;
 	json_t *answer = NULL;
+	const char *text;
 	size_t body_size;
 	char *body = multipart(metadata, data, size, boundary, &body_size);
 	int status = 0, code;
 
 	cli_progress_begin(cli, "uploading the code");
-	code = cli_ccn(cli, "POST", size > ADD_FILE_SIZE_MAX ?
-		       "/api/v0/ipfs/add_file" : "/api/v0/storage/add_file",
+	code = cli_ccn(cli, "POST", envelope ? "/api/v0/storage/add_file" :
+		       "/api/v0/ipfs/add_file",
 		       "multipart/form-data; boundary=berth-5f0c8d7b64a14e0c",
 		       body, body_size, &status, &answer);
 	cli_progress_end(cli, code || status / 100 != 2 ? "failed" : "done");
-	if (code == 0 && status / 100 != 2) {
-		const char *why = json_string_value(
-			json_object_get(answer, "message"));
-
+	text = json_string_value(json_object_get(answer, status / 100 == 2 ?
+						 "hash" : "message"));
+	if (code == 0 && (status / 100 != 2 || !text))
 		code = cli_fail(CLI_FAILED, "the CCN did not take the file"
-				" (HTTP %d: %s)", status, why ? why : "-");
-	}
+				" (HTTP %d: %s)", status, text ? text : "-");
+	if (code == 0)
+		snprintf(name, 96, "%s", text);
 	json_decref(answer);
 	json_decref(metadata);
 	free(body);
 	return code;
 }
 
-/* ...and the same STORE again as a message, as older CCNs need it. */
+static int make_store(const struct eth_key *key, const char *item_type,
+		      const char *name, const char *ref, double now,
+		      json_t **envelope)
+{
+	json_t *content = store_content(key, item_type, name, ref, now);
+	struct fault fault;
+	int code = 0;
+
+	if (aleph_message_make(key, ALEPH_STORE, content, now,
+			       "ALEPH-CLOUDSOLUTIONS", envelope, &fault))
+		code = cli_fail(CLI_FAILED, "%s", fault.text);
+	json_decref(content);
+	return code;
+}
+
+static int post_store(struct cli *cli, json_t *envelope)
+{
+	json_t *body = json_pack("{s:b, s:O}", "sync", true, "message",
+				 envelope);
+	char *text = json_dumps(body, JSON_COMPACT);
+	json_t *answer = NULL;
+	int status = 0, code;
+
+	code = cli_ccn(cli, "POST", "/api/v0/messages", "application/json",
+		       text, strlen(text), &status, &answer);
+	if (code == 0 && status != 200 && status != 202)
+		code = cli_fail(CLI_FAILED, "the CCN rejected the STORE"
+				" message (HTTP %d)", status);
+	json_decref(answer);
+	json_decref(body);
+	free(text);
+	return code;
+}
+
+/* The STORE is posted as a message too: older CCNs need that, and for a file
+ * on IPFS it is the only time. */
 int cli_store(struct cli *cli, const struct eth_key *key, const void *data,
 	      size_t size, const char *ref, double now, char store_hash[65])
 {
-	char file_hash[65];
-	struct fault fault;
+	char name[96] = "";
 	struct hash hash;
-	json_t *content, *envelope = NULL;
+	json_t *envelope = NULL;
 	int code;
 
-	crypto_sha256(data, size, &hash);
-	hash_text(&hash, file_hash);
-	content = store_content(key, file_hash, ref, now);
-	if (aleph_message_make(key, ALEPH_STORE, content, now,
-			       "ALEPH-CLOUDSOLUTIONS", &envelope, &fault)) {
-		json_decref(content);
-		return cli_fail(CLI_FAILED, "%s", fault.text);
+	if (by_ipfs(size)) {
+		code = add_file(cli, NULL, data, size, name);
+		if (code == 0)
+			code = make_store(key, "ipfs", name, ref, now,
+					  &envelope);
+	} else {
+		crypto_sha256(data, size, &hash);
+		hash_text(&hash, name);
+		code = make_store(key, "storage", name, ref, now, &envelope);
+		if (code == 0)
+			code = add_file(cli, envelope, data, size, name);
 	}
-	snprintf(store_hash, 65, "%s", json_string_value(
-		 json_object_get(envelope, "item_hash")));
-	code = add_file(cli, envelope, data, size);
 	if (code == 0) {
-		json_t *body = json_pack("{s:b, s:O}", "sync", true, "message",
-					 envelope);
-		char *text = json_dumps(body, JSON_COMPACT);
-		json_t *answer = NULL;
-		int status = 0;
-
-		code = cli_ccn(cli, "POST", "/api/v0/messages",
-			       "application/json", text, strlen(text), &status,
-			       &answer);
-		if (code == 0 && status != 200 && status != 202)
-			code = cli_fail(CLI_FAILED, "the CCN rejected the"
-					" STORE message (HTTP %d)", status);
-		json_decref(answer);
-		json_decref(body);
-		free(text);
+		snprintf(store_hash, 65, "%s", json_string_value(
+			 json_object_get(envelope, "item_hash")));
+		code = post_store(cli, envelope);
 	}
 	json_decref(envelope);
-	json_decref(content);
 	return code;
 }
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/ccn/cid.h"
+#include "node/lib/cid.h"
 #include "node/ccn/map.h"
 #include "node/ccn/multipart.h"
 #include "node/ccn/query.h"
@@ -101,12 +101,25 @@ static void bad_bodies(void **unused)
 static void cids_of_small_files(void **unused)
 {
 	char cid[CID_TEXT_SIZE];
+	struct hash digest, again;
 
 	(void)unused;
-	cid_of_file("", 0, cid);
+	cid_of_file("", 0, &digest);
+	cid_text(&digest, cid);
 	assert_string_equal(cid,
 			    "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH");
-	cid_of_file("hello world\n", 12, cid);
+	cid_of_file("hello world\n", 12, &digest);
+	cid_text(&digest, cid);
+	assert_int_equal(cid_parse(cid, &again), 0);
+	assert_true(hash_equal(&digest, &again));
+	cid[45] = '0'; /* no digit of base 58 */
+	assert_int_equal(cid_parse(cid, &again), BERTH_MALFORMED);
+	memset(cid, 'z', 46); /* more than 34 bytes */
+	assert_int_equal(cid_parse(cid, &again), BERTH_MALFORMED);
+	memset(cid, '1', 46); /* no sha256 */
+	assert_int_equal(cid_parse(cid, &again), BERTH_MALFORMED);
+	assert_int_equal(cid_parse("bafybeigdyrzt", &again), BERTH_MALFORMED);
+	cid_text(&digest, cid);
 	assert_string_equal(cid,
 			    "QmT78zSuBmuS4z925WZfrqQ1qHaJ56DQaTfyMUF7F8ff5o");
 }
@@ -129,7 +142,10 @@ static void cids_of_big_files(void **unused)
 	(void)unused;
 	assert_non_null(data);
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		cid_of_file(data, rows[i].size, cid);
+		struct hash digest;
+
+		cid_of_file(data, rows[i].size, &digest);
+		cid_text(&digest, cid);
 		assert_string_equal(cid, rows[i].cid);
 	}
 	free(data);

@@ -1,4 +1,4 @@
-#include "node/ccn/cid.h"
+#include "node/lib/cid.h"
 
 #include <stdlib.h>
 
@@ -6,9 +6,10 @@
 
 #define LEAF_SIZE (256u << 10)
 #define LINKS_MAX 174u
+#define MULTIHASH_SIZE 34u /* 0x12 0x20, sha256 */
 
 struct node {
-	uint8_t multihash[34]; /* 0x12 0x20, sha256 */
+	uint8_t multihash[MULTIHASH_SIZE];
 	uint64_t tree_size;    /* bytes of this block and all below */
 	uint64_t file_size;    /* bytes of the file below */
 };
@@ -105,30 +106,10 @@ static void make_parent(struct node *node, const struct node *children,
 	*node = parent;
 }
 
-static void base58(const uint8_t *data, size_t size, char *text)
-{
-	static const char digits[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-				     "abcdefghijkmnopqrstuvwxyz";
-	uint8_t number[64] = { 0 };
-	size_t count = 0, i;
-	uint32_t carry;
+static const char digits[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+			     "abcdefghijkmnopqrstuvwxyz";
 
-	/* Little-endian base 58, one byte of input after the other. */
-	for (size_t at = 0; at < size; at++) {
-		carry = data[at];
-		for (i = 0; i < count || carry > 0; i++) {
-			carry += 256u * number[i];
-			number[i] = (uint8_t)(carry % 58);
-			carry /= 58;
-		}
-		count = i;
-	}
-	for (i = 0; i < count; i++)
-		text[i] = digits[number[count - 1 - i]];
-	text[count] = '\0';
-}
-
-void cid_of_file(const void *data, size_t size, char cid[CID_TEXT_SIZE])
+void cid_of_file(const void *data, size_t size, struct hash *digest)
 {
 	size_t count = size == 0 ? 1 : (size + LEAF_SIZE - 1) / LEAF_SIZE, n;
 	struct node *nodes = calloc(count, sizeof *nodes);
@@ -147,6 +128,53 @@ void cid_of_file(const void *data, size_t size, char cid[CID_TEXT_SIZE])
 							    LINKS_MAX);
 		count = n;
 	}
-	base58(nodes[0].multihash, sizeof nodes[0].multihash, cid);
+	memcpy(digest->bytes, nodes[0].multihash + 2, sizeof digest->bytes);
 	free(nodes);
+}
+
+void cid_text(const struct hash *digest, char text[CID_TEXT_SIZE])
+{
+	uint8_t number[CID_TEXT_SIZE] = { 0 }; /* little-endian, base 58 */
+	size_t count = 0, i;
+	uint32_t carry;
+
+	for (size_t at = 0; at < MULTIHASH_SIZE; at++) {
+		carry = at == 0 ? 0x12 : at == 1 ? 0x20 : digest->bytes[at - 2];
+		for (i = 0; i < count || carry > 0; i++) {
+			carry += 256u * number[i];
+			number[i] = (uint8_t)(carry % 58);
+			carry /= 58;
+		}
+		count = i;
+	}
+	for (i = 0; i < count; i++)
+		text[i] = digits[number[count - 1 - i]];
+	text[count] = '\0';
+}
+
+int cid_parse(const char *text, struct hash *digest)
+{
+	uint8_t number[MULTIHASH_SIZE] = { 0 }; /* big-endian bytes */
+	const char *digit;
+	uint32_t carry;
+
+	if (strlen(text) != CID_TEXT_SIZE - 1)
+		return BERTH_MALFORMED;
+	for (; *text; text++) {
+		digit = strchr(digits, *text);
+		if (!digit)
+			return BERTH_MALFORMED;
+		carry = (uint32_t)(digit - digits);
+		for (size_t i = MULTIHASH_SIZE; i-- > 0;) {
+			carry += 58u * number[i];
+			number[i] = (uint8_t)carry;
+			carry >>= 8;
+		}
+		if (carry)
+			return BERTH_MALFORMED;
+	}
+	if (number[0] != 0x12 || number[1] != 0x20)
+		return BERTH_MALFORMED;
+	memcpy(digest->bytes, number + 2, sizeof digest->bytes);
+	return BERTH_OK;
 }
