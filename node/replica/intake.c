@@ -101,6 +101,27 @@ static void render_ccn(struct json_writer *w, const struct ccn *ccn)
 	jsonw_object_end(w);
 }
 
+/* Those whose `replaces` cannot be made known; the leader finds them. */
+static void render_waiting(const struct intake_table *table,
+			   struct json_writer *w)
+{
+	const struct intake_entry *entry;
+	uint32_t shown = 0;
+
+	jsonw_array(w, "waiting");
+	for (uint32_t i = 0; i < table->bucket_count; i++)
+		for (entry = table->buckets[i]; entry; entry = entry->next) {
+			if (!entry->why || shown++ >= INTAKE_REFUSALS)
+				continue;
+			jsonw_object(w, NULL);
+			jsonw_hash(w, "hash", &entry->key);
+			jsonw_hash(w, "replaces", &entry->put.replaces);
+			jsonw_string(w, "reason", entry->why);
+			jsonw_object_end(w);
+		}
+	jsonw_array_end(w);
+}
+
 void intake_render(struct intake *intake, struct json_writer *w)
 {
 	struct intake_table *table = &intake->table;
@@ -111,8 +132,9 @@ void intake_render(struct intake *intake, struct json_writer *w)
 	for (uint32_t i = 0; i < intake->ccn_count; i++)
 		render_ccn(w, &intake->ccns[i]);
 	jsonw_array_end(w);
-	jsonw_array(w, "refused");
 	uv_mutex_lock(&table->mutex);
+	render_waiting(table, w);
+	jsonw_array(w, "refused");
 	first = table->refused > INTAKE_REFUSALS
 			? table->refused - INTAKE_REFUSALS : 0;
 	for (uint64_t i = table->refused; i-- > first;) {

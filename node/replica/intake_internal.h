@@ -18,12 +18,16 @@
 #define INTAKE_FULL_MS 30000u  /* between full snapshots of long lists */
 #define INTAKE_RETRY_MS 60000u /* a refused ProgramPut is tried again */
 #define INTAKE_TIMEOUT_MS 10000u
+#define INTAKE_SEEKS_MAX 32u     /* unknown `replaces` asked for in a round */
+#define INTAKE_SEEK_MS 3000u     /* and again, if no CCN could tell */
 
 enum entry_kind {
 	ENTRY_TAKEN = 1, /* a program that wants to run, or ends one */
-	ENTRY_IGNORED,   /* good, but not ours: on demand, other channel */
+	ENTRY_SPARE,     /* on demand: told only if a taken one replaces it */
+	ENTRY_IGNORED,   /* good, but not ours: another channel */
 	ENTRY_REFUSED,   /* bad: the key is of its whole envelope */
 	ENTRY_GONE,      /* was dropped */
+	ENTRY_TOMB,      /* was gone when first heard of: only its sender */
 };
 
 struct intake_entry {
@@ -32,10 +36,16 @@ struct intake_entry {
 	enum entry_kind kind;
 	/* Snapshot of each CCN that last showed it. */
 	uint32_t seen[EDGE_CCNS_MAX];
-	/* TAKEN: texts are in `texts`. */
+	/* Where it was first heard of: two whole snapshots later all that was
+	 * forgotten before it is seen to be gone. */
+	uint32_t first, first_ccn;
+	/* TAKEN, SPARE, GONE, TOMB: texts are in `texts`. */
 	struct command_program_put put;
 	char *texts, *code_ref; /* code_ref: NULL unless use_latest */
 	uint64_t retry_ms;      /* not before this, after a refusal */
+	/* What it replaces is not known: asked for again then; why it waits. */
+	uint64_t seek_ms;
+	char *why;
 };
 
 struct intake_refusal {
@@ -85,8 +95,9 @@ struct intake {
 	struct intake_table table;
 	struct ccn ccns[EDGE_CCNS_MAX];
 	uint32_t ccn_count;
-	bool closing, reconciling, again;
+	bool closing, reconciling, again, seeking;
 	char *channels; /* for the query, encoded; "" for all */
+	uint32_t gone_at; /* where the last round's look for absent ones ended */
 };
 
 /* --- intake_table.c: call with the mutex held ----------------------------- */
@@ -105,6 +116,9 @@ bool intake_entry_take(struct intake_entry *entry,
 void intake_table_refuse(struct intake_table *table, const char *hash,
 		  const char *reason);
 
+/* Why `entry` waits; NULL: it does not. Mutex held. Told when it changes. */
+void intake_entry_wait(struct intake_entry *entry, const char *why);
+
 /* --- intake_page.c: in the pool ------------------------------------------- */
 
 struct page_result {
@@ -120,6 +134,16 @@ MUST_CHECK int intake_page(struct intake *intake, uint32_t ccn,
 /* One page of STORE messages that refer to code in use. */
 MUST_CHECK int intake_stores(struct intake *intake, const char *body,
 			     size_t size, struct fault *fault);
+
+/* A message that was asked for by its hash, verified; takes the mutex. What
+ * the list will show anyway is left to it. Errors: those of the message. */
+MUST_CHECK int intake_take_spare(struct intake *intake, uint32_t ccn,
+				 const json_t *json, const struct hash *hash,
+				 struct fault *fault);
+/* What a CCN keeps of a message that is gone: hash and sender, signed. */
+MUST_CHECK int intake_take_tomb(struct intake *intake, uint32_t ccn,
+				const json_t *json, const struct hash *hash,
+				struct fault *fault);
 
 /* --- intake_poll.c -------------------------------------------------------- */
 
@@ -139,6 +163,15 @@ void intake_reconcile(struct intake *intake);
  * is called when all were. */
 void intake_confirm(struct intake *intake, const struct hash *programs,
 		    uint32_t count, void (*done)(struct intake *intake));
+/* A program whose `replaces` the state does not know. */
+struct seek_row {
+	struct hash program, replaces;
+};
+/* intake_seek.c: asks the CCNs for each `replaces`. done is called when all
+ * were asked; found: something was learned. */
+void intake_seek(struct intake *intake, const struct seek_row *rows,
+		 uint32_t count, void (*done)(struct intake *intake,
+					      bool found));
 /* What one CCN says of a message. */
 enum confirm_word { CONFIRM_FAILED = 0, CONFIRM_GONE, CONFIRM_THERE,
 		    CONFIRM_UNKNOWN };

@@ -40,6 +40,14 @@ static void envelope_key(const json_t *message, struct hash *key)
 	sha256_close(sha, key);
 }
 
+/* Persistent ones and instances; and what ends one: a message that replaces it
+ * and does not want to run itself (aleph.md 2.3). */
+static bool is_ours(const struct command_program_put *put)
+{
+	return put->persistent || put->kind == KIND_INSTANCE ||
+	       put->has_replaces;
+}
+
 static bool known(struct intake *intake, const struct hash *key, uint32_t ccn,
 		  uint32_t snapshot)
 {
@@ -51,7 +59,9 @@ static bool known(struct intake *intake, const struct hash *key, uint32_t ccn,
 	if (entry)
 		entry->seen[ccn] = snapshot;
 	if (entry && entry->kind == ENTRY_GONE && entry->texts)
-		entry->kind = ENTRY_TAKEN;
+		entry->kind = is_ours(&entry->put) ? ENTRY_TAKEN : ENTRY_SPARE;
+	if (entry && entry->kind == ENTRY_TOMB)
+		entry = NULL; /* it is there after all: read it */
 	uv_mutex_unlock(&table->mutex);
 	return entry != NULL;
 }
@@ -61,6 +71,7 @@ static bool known(struct intake *intake, const struct hash *key, uint32_t ccn,
 struct reading {
 	struct intake *intake;
 	uint32_t ccn, snapshot, taken;
+	bool asked; /* for this one: that is no sight of it in the list */
 	struct hash key, refusal;
 	struct aleph_message message;
 	struct aleph_program program;
@@ -73,9 +84,14 @@ static struct intake_entry *remember(struct reading *r, const struct hash *key,
 {
 	struct intake_entry *entry = intake_table_add(&r->intake->table, key);
 
-	if (entry) {
-		entry->kind = kind;
+	if (!entry)
+		return NULL;
+	entry->kind = kind;
+	if (!r->asked)
 		entry->seen[r->ccn] = r->snapshot;
+	if (!entry->first) {
+		entry->first = r->snapshot;
+		entry->first_ccn = r->ccn;
 	}
 	return entry;
 }
@@ -108,14 +124,6 @@ static bool on_channel(const struct intake *intake, const char *channel)
 		if (!strcmp(*list, channel))
 			return true;
 	return false;
-}
-
-/* Persistent ones and instances; and what ends one: a message that replaces it
- * and does not want to run itself (aleph.md 2.3). */
-static bool is_ours(const struct command_program_put *put)
-{
-	return put->persistent || put->kind == KIND_INSTANCE ||
-	       put->has_replaces;
 }
 
 static int check(struct reading *r, struct fault *fault)
@@ -166,6 +174,19 @@ static int take(struct reading *r, struct fault *fault)
 	return 0;
 }
 
+/* It may be replaced by one of ours before it is seen again. */
+static void spare(struct reading *r)
+{
+	struct intake_table *table = &r->intake->table;
+	struct intake_entry *entry;
+
+	uv_mutex_lock(&table->mutex);
+	entry = remember(r, &r->key, ENTRY_IGNORED);
+	if (entry && intake_entry_take(entry, &r->put, NULL))
+		entry->kind = ENTRY_SPARE;
+	uv_mutex_unlock(&table->mutex);
+}
+
 /* Errors are ours (a full disk), never the message's. */
 static int read_new(struct reading *r, const json_t *json, struct fault *fault)
 {
@@ -182,7 +203,7 @@ static int read_new(struct reading *r, const json_t *json, struct fault *fault)
 	} else if (check(r, fault)) {
 		refuse(r, json, fault);
 	} else if (!is_ours(&r->put)) {
-		ignore(r, &r->key);
+		spare(r);
 	} else {
 		code = take(r, fault);
 	}
@@ -202,6 +223,123 @@ static int read_message(struct reading *r, const json_t *json,
 		return 0;
 	memset(&r->put, 0, sizeof r->put);
 	return read_new(r, json, fault);
+}
+
+/* --- messages asked for by their hash ------------------------------------- */
+
+static bool is_hash(const char *text, const struct hash *hash)
+{
+	struct hash other;
+
+	return strlen(text) == 64 && hash_parse(text, &other) == 0 &&
+	       hash_equal(&other, hash);
+}
+
+/* `key`, `put` and so on of *r, when the message is what was asked for. */
+static int read_asked(struct reading *r, const json_t *json, bool *listed,
+		      struct fault *fault)
+{
+	int code = aleph_message_parse(json, &r->message, fault);
+
+	if (code)
+		return code;
+	if (is_hash(r->message.item_hash, &r->key))
+		code = check(r, fault);
+	else
+		code = fault_set(fault, BERTH_MISMATCH, "another message");
+	if (!code && on_channel(r->intake, r->message.channel) &&
+	    is_ours(&r->put)) {
+		*listed = true;
+	} else if (!code) {
+		r->put.persistent = false;
+		spare(r);
+	}
+	aleph_message_fini(&r->message);
+	return code;
+}
+
+static struct reading *reading_open(struct intake *intake, uint32_t ccn,
+				    const struct hash *hash)
+{
+	struct reading *r = calloc(1, sizeof *r);
+
+	if (!r)
+		return NULL;
+	r->intake = intake;
+	r->ccn = ccn;
+	r->snapshot = intake->ccns[ccn].snapshot + 1;
+	r->key = *hash;
+	r->asked = true;
+	return r;
+}
+
+int intake_take_spare(struct intake *intake, uint32_t ccn, const json_t *json,
+		      const struct hash *hash, struct fault *fault)
+{
+	struct reading *r = reading_open(intake, ccn, hash);
+	bool listed = false;
+	int code;
+
+	if (!r)
+		return fault_set(fault, BERTH_NOMEM, "out of memory");
+	code = read_asked(r, json, &listed, fault);
+	free(r);
+	if (!code && listed)
+		return fault_set(fault, BERTH_BUSY,
+				 "the CCN has it but does not list it yet");
+	return code;
+}
+
+/* The signature binds sender and hash; the content is not there any more. */
+static int read_tomb(struct reading *r, const json_t *json,
+		     struct fault *fault)
+{
+	struct aleph_message *m = &r->message;
+	const char *type = string_of(json, "type");
+
+	m->type = !strcmp(type, "INSTANCE") ? ALEPH_INSTANCE : ALEPH_PROGRAM;
+	m->item_type = ALEPH_STORAGE; /* no content to check the hash of */
+	snprintf(m->chain, sizeof m->chain, "%s", string_of(json, "chain"));
+	snprintf(m->sender, sizeof m->sender, "%s", string_of(json, "sender"));
+	snprintf(m->signature, sizeof m->signature, "%s",
+		 string_of(json, "signature"));
+	snprintf(m->item_hash, sizeof m->item_hash, "%s",
+		 string_of(json, "item_hash"));
+	if (strcmp(type, aleph_type_name(m->type)) ||
+	    !is_hash(m->item_hash, &r->key))
+		return fault_set(fault, BERTH_MISMATCH, "another message");
+	r->put = (struct command_program_put){
+		.program = r->key, .source = SOURCE_CCN, .amendable = true,
+		.kind = m->type == ALEPH_INSTANCE ? KIND_INSTANCE
+						  : KIND_PROGRAM,
+		.owner = { m->sender, (uint32_t)strlen(m->sender) },
+		.name = { "", 0 },
+	};
+	return aleph_message_verify(m, fault);
+}
+
+int intake_take_tomb(struct intake *intake, uint32_t ccn, const json_t *json,
+		     const struct hash *hash, struct fault *fault)
+{
+	struct reading *r = reading_open(intake, ccn, hash);
+	struct intake_entry *entry;
+	int code;
+
+	if (!r)
+		return fault_set(fault, BERTH_NOMEM, "out of memory");
+	code = read_tomb(r, json, fault);
+	uv_mutex_lock(&intake->table.mutex);
+	entry = code ? NULL : intake_table_find(&intake->table, hash);
+	if (entry && entry->texts) {
+		entry->kind = ENTRY_GONE; /* its content is known to us */
+	} else if (!code) {
+		entry = intake_table_add(&intake->table, hash);
+		if (entry && intake_entry_take(entry, &r->put, NULL))
+			entry->kind = ENTRY_TOMB;
+	}
+	uv_mutex_unlock(&intake->table.mutex);
+	free(r);
+	return code;
 }
 
 /* --- pages ---------------------------------------------------------------- */

@@ -1,7 +1,14 @@
 /* The leader compares what the CCNs show with the state: programs that the
  * state does not know are put, newer code is told, and those that are gone are
- * confirmed and forgotten. The comparison runs in the pool on a view. */
+ * confirmed and forgotten. The comparison runs in the pool on a view.
+ *
+ * A program whose `replaces` the state does not know waits (R21). If what it
+ * replaces is known here, it is put first, as one that does not want to run;
+ * else the CCNs are asked for it (intake_seek.c). Of one that was gone before
+ * it was heard of only the sender is known, not what *it* replaced: see
+ * owner_settled. */
 #include <stdlib.h>
+#include <strings.h>
 
 #include "node/lib/crypto.h"
 #include "node/replica/intake_internal.h"
@@ -10,6 +17,8 @@ struct put_row {
 	struct hash program;
 	uint64_t time_ms;
 	stamp_t epoch; /* to revoke for newer code; 0: none */
+	bool parent;   /* put only because another replaces it */
+	bool gone;     /* and forgotten at once */
 };
 
 struct round {
@@ -20,18 +29,132 @@ struct round {
 	uint32_t put_count;
 	struct hash gone[INTAKE_CONFIRMS_MAX];
 	uint32_t gone_count;
+	struct seek_row seeks[INTAKE_SEEKS_MAX];
+	uint32_t seek_count;
 	bool more;
-	/* Of the submit, one a command; zero for a Revoke. */
-	struct hash subjects[2 * INTAKE_BATCH_MAX];
+	/* Of the submit, one a command; zero for what needs no answer. */
+	struct hash subjects[3 * INTAKE_BATCH_MAX];
 	uint32_t subject_count;
 };
 
-/* --- in the pool ---------------------------------------------------------- */
+/* --- in the pool: what is replaced ---------------------------------------- */
+
+/* Do the latest snapshots that show `child` show `entry` as well? */
+static bool shown_beside(const struct intake *intake,
+			 const struct intake_entry *entry,
+			 const struct intake_entry *child)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < intake->ccn_count; i++) {
+		uint32_t last = intake->ccns[i].complete[1];
+
+		if (!last || child->seen[i] < last)
+			continue;
+		if (!entry || entry->seen[i] < last)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+static bool may_run(const struct fsm_program *p)
+{
+	return p->state != PROGRAM_FREE || (p->persistent && !p->superseded);
+}
+
+/* A tomb does not say what it replaced: that may be a program of the same owner
+ * which the state still has and the CCNs no longer list. Until each such one
+ * is forgotten and stopped, the tomb's successor waits, else both could run.
+ * Two whole snapshots are awaited, so that what was forgotten before the
+ * successor came is seen to be gone. */
+static bool owner_settled(const struct round *round,
+			  const struct fsm_view *view,
+			  const struct intake_entry *child)
+{
+	const struct intake *intake = round->intake;
+	const struct text *owner = &child->put.owner;
+	struct fsm_program p;
+
+	if (!child->first ||
+	    intake->ccns[child->first_ccn].complete[0] < child->first)
+		return false;
+	for (slot_t i = 0; i < fsm_program_bound(view); i++)
+		if (fsm_program_read(view, i, &p) && p.source == SOURCE_CCN &&
+		    may_run(&p) && !hash_equal(&p.hash, &child->key) &&
+		    p.owner.size == owner->size &&
+		    !strncasecmp(p.owner.data, owner->data, owner->size) &&
+		    !shown_beside(intake, intake_table_find(&intake->table,
+							    &p.hash), child))
+			return false;
+	return true;
+}
+
+static void seek(struct round *round, struct intake_entry *child)
+{
+	if (child->seek_ms > round->now_ms ||
+	    round->seek_count >= INTAKE_SEEKS_MAX)
+		return;
+	child->seek_ms = round->now_ms + INTAKE_SEEK_MS;
+	round->seeks[round->seek_count++] =
+		(struct seek_row){ child->key, child->put.replaces };
+}
+
+static void add_row(struct round *round, const struct put_row *row)
+{
+	for (uint32_t i = 0; row->parent && i < round->put_count; i++)
+		if (hash_equal(&round->puts[i].program, &row->program))
+			return; /* of two that replace it */
+	if (round->put_count < INTAKE_BATCH_MAX)
+		round->puts[round->put_count++] = *row;
+	else
+		round->more = true;
+}
+
+/* `child` replaces what the state does not know: how can it be known? One that
+ * is gone is put when its successor waits in the state, or it would be deleted
+ * before that comes. */
+static void look_for_parent(struct round *round, const struct fsm_view *view,
+			    struct intake_entry *child, bool waiting)
+{
+	const struct intake *intake = round->intake;
+	const struct intake_entry *parent =
+		intake_table_find(&intake->table, &child->put.replaces);
+	struct put_row row = { .parent = true };
+
+	if (!parent || !parent->texts ||
+	    (parent->kind == ENTRY_TAKEN && !intake_present(intake, parent))) {
+		seek(round, child);
+		return;
+	}
+	if (parent->kind == ENTRY_TAKEN || parent->retry_ms > round->now_ms)
+		return; /* put for its own sake, or later */
+	if (parent->kind == ENTRY_TOMB &&
+	    !owner_settled(round, view, child)) {
+		intake_entry_wait(child, "what it replaces is gone, and the "
+				  "owner's programs that are gone as well "
+				  "must stop first");
+		return;
+	}
+	row.program = parent->key;
+	row.time_ms = parent->put.time_ms;
+	row.gone = parent->kind != ENTRY_SPARE;
+	if (waiting || !row.gone)
+		add_row(round, &row);
+}
+
+static bool knows(const struct fsm_view *view, const struct hash *program)
+{
+	return fsm_program_find(view, program) != SLOT_NONE;
+}
+
+/* --- in the pool: the comparison ------------------------------------------ */
 
 static void look_at_entry(struct round *round, const struct fsm_view *view,
-			  const struct intake_entry *entry)
+			  struct intake_entry *entry)
 {
-	struct put_row row = { entry->key, entry->put.time_ms, 0 };
+	struct put_row row = { .program = entry->key,
+			       .time_ms = entry->put.time_ms };
 	struct fsm_program p;
 	slot_t slot;
 
@@ -39,6 +162,9 @@ static void look_at_entry(struct round *round, const struct fsm_view *view,
 	    !intake_present(round->intake, entry))
 		return;
 	slot = fsm_program_find(view, &entry->key);
+	if (slot == SLOT_NONE && entry->put.has_replaces &&
+	    !knows(view, &entry->put.replaces))
+		look_for_parent(round, view, entry, false);
 	if (slot != SLOT_NONE) {
 		if (!fsm_program_read(view, slot, &p) || p.superseded ||
 		    p.source != SOURCE_CCN ||
@@ -47,21 +173,53 @@ static void look_at_entry(struct round *round, const struct fsm_view *view,
 		if (p.state == PROGRAM_ASSIGNED)
 			row.epoch = p.epoch;
 	}
-	if (round->put_count < INTAKE_BATCH_MAX)
-		round->puts[round->put_count++] = row;
-	else
-		round->more = true;
+	add_row(round, &row);
 }
 
+static void look_at_waiting(struct round *round, const struct fsm_view *view,
+			    const struct fsm_program *p)
+{
+	struct intake_entry *entry =
+		intake_table_find(&round->intake->table, &p->hash);
+
+	if (!entry || !entry->texts)
+		return;
+	if (p->waiting_for_replaced && !knows(view, &p->replaces))
+		look_for_parent(round, view, entry, true);
+	else if (!p->waiting_for_replaced)
+		intake_entry_wait(entry, NULL);
+}
+
+/* Superseded ones too: their records are kept no longer than the message. */
 static void look_at_program(struct round *round, const struct fsm_program *p)
 {
 	const struct intake *intake = round->intake;
 
-	if (p->source != SOURCE_CCN || p->superseded ||
-	    !intake_absent(intake, intake_table_find(&intake->table, &p->hash)))
+	if (!intake_absent(intake, intake_table_find(&intake->table, &p->hash)))
 		return;
 	if (round->gone_count < INTAKE_CONFIRMS_MAX)
 		round->gone[round->gone_count++] = p->hash;
+}
+
+/* Goes on where the last round ended: those that are absent and yet there do
+ * not keep the others from being asked for. */
+static void look_at_programs(struct round *round, const struct fsm_view *view)
+{
+	struct intake *intake = round->intake;
+	slot_t bound = fsm_program_bound(view), slot;
+	struct fsm_program p;
+
+	for (slot_t i = 0; i < bound; i++) {
+		slot = (slot_t)(((uint64_t)intake->gone_at + i) % bound);
+		if (!fsm_program_read(view, slot, &p) || p.forgotten ||
+		    p.source != SOURCE_CCN)
+			continue;
+		look_at_waiting(round, view, &p);
+		look_at_program(round, &p);
+		if (round->gone_count == INTAKE_CONFIRMS_MAX)
+			break;
+	}
+	intake->gone_at = bound ? (slot_t)((uint64_t)slot + 1) % bound : 0;
 }
 
 static int by_time(const void *a, const void *b)
@@ -77,21 +235,25 @@ static void work(struct edge_view_job *job, const struct fsm_view *view)
 {
 	struct round *round = (struct round *)(void *)job;
 	struct intake_table *table = &round->intake->table;
-	const struct intake_entry *entry;
-	struct fsm_program p;
+	struct intake_entry *entry;
 
 	uv_mutex_lock(&table->mutex);
 	for (uint32_t i = 0; i < table->bucket_count; i++)
 		for (entry = table->buckets[i]; entry; entry = entry->next)
 			look_at_entry(round, view, entry);
-	for (slot_t i = 0; i < fsm_program_bound(view); i++)
-		if (fsm_program_read(view, i, &p))
-			look_at_program(round, &p);
+	look_at_programs(round, view);
 	uv_mutex_unlock(&table->mutex);
 	qsort(round->puts, round->put_count, sizeof round->puts[0], by_time);
 }
 
 /* --- on the loop ---------------------------------------------------------- */
+
+static void sought(struct intake *intake, bool found)
+{
+	intake->seeking = false;
+	if (found)
+		intake_reconcile(intake);
+}
 
 static void confirmed(struct intake *intake)
 {
@@ -108,6 +270,10 @@ static void end(struct round *round)
 	struct intake *intake = round->intake;
 
 	intake->again |= round->more;
+	if (round->seek_count && !intake->seeking && !intake->closing) {
+		intake->seeking = true;
+		intake_seek(intake, round->seeks, round->seek_count, sought);
+	}
 	if (round->gone_count && !intake->closing &&
 	    edge_is_leader(intake->edge))
 		intake_confirm(intake, round->gone, round->gone_count,
@@ -154,6 +320,17 @@ static void submitted(struct edge_submit *s, int code)
 	end(round);
 }
 
+static void forget(struct round *round, struct edge_submit *s,
+		   const struct hash *program)
+{
+	struct command command = { .type = FSM_PROGRAM_FORGET };
+
+	command.program_forget.program = *program;
+	command.program_forget.reason = (struct text){ "was gone", 8 };
+	edge_submit_add(s, &command);
+	round->subjects[round->subject_count++] = (struct hash){ { 0 } };
+}
+
 static void add(struct round *round, struct edge_submit *s,
 		const struct put_row *row)
 {
@@ -162,11 +339,16 @@ static void add(struct round *round, struct edge_submit *s,
 	const struct intake_entry *entry;
 
 	entry = intake_table_find(&round->intake->table, &row->program);
-	if (!entry || entry->kind != ENTRY_TAKEN)
+	if (!entry || !entry->texts ||
+	    (!row->parent && entry->kind != ENTRY_TAKEN))
 		return;
 	put.program_put = entry->put;
+	if (row->parent)
+		put.program_put.persistent = false;
 	edge_submit_add(s, &put);
 	round->subjects[round->subject_count++] = row->program;
+	if (row->gone)
+		forget(round, s, &row->program);
 	if (!row->epoch)
 		return;
 	revoke.revoke = (struct command_revoke){

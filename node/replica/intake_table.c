@@ -35,8 +35,10 @@ void intake_entry_clear(struct intake_entry *entry)
 {
 	free(entry->texts);
 	free(entry->code_ref);
+	free(entry->why);
 	entry->texts = NULL;
 	entry->code_ref = NULL;
+	entry->why = NULL;
 }
 
 void intake_table_fini(struct intake_table *table)
@@ -141,6 +143,19 @@ bool intake_entry_take(struct intake_entry *entry,
 	for (uint32_t i = 0; i < put->token_count; i++)
 		move_text(&at, &entry->put.tokens[i]);
 	return true;
+}
+
+void intake_entry_wait(struct intake_entry *entry, const char *why)
+{
+	char text[65];
+
+	if (entry->why && why && !strcmp(entry->why, why))
+		return;
+	free(entry->why);
+	entry->why = why ? strdup(why) : NULL;
+	hash_text(&entry->key, text);
+	if (why)
+		log_warn("intake", "program %.16s waits: %s", text, why);
 }
 
 void intake_table_refuse(struct intake_table *table, const char *hash,

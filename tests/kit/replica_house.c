@@ -64,6 +64,8 @@ static void ccn_handle(void *ctx, struct httpd_request *request)
 {
 	struct fake_ccn *ccn = ctx;
 	const char *page = httpd_param(request, "page");
+	const char *slash = strrchr(httpd_path(request), '/');
+	json_t *item = json_object_get(ccn->items, slash ? slash + 1 : "");
 
 	ccn->asked++;
 	if (ccn->fail || (ccn->fail_page && page &&
@@ -76,7 +78,9 @@ static void ccn_handle(void *ctx, struct httpd_request *request)
 		answer_list(ccn, request);
 	} else {
 		ccn->confirms++;
-		if (ccn->status)
+		if (item)
+			answer_json(ccn, request, json_incref(item));
+		else if (ccn->status)
 			answer_json(ccn, request,
 				    json_pack("{s:s}", "status", ccn->status));
 		else

@@ -19,6 +19,7 @@ struct fake_ccn {
 	uint32_t fail_page;    /* this page answers 500; 0: none */
 	bool fail, truncate, garbage, not_list;
 	const char *status;    /* of messages/{hash}; NULL: 404 */
+	json_t *items;         /* instead, by hash: the whole answer, borrowed */
 	struct httpd *httpd;
 };
 

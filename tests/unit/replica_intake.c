@@ -25,6 +25,7 @@ static int setup(void **state)
 	assert_int_equal(eth_key_make(&owner), 0);
 	assert_int_equal(eth_key_make(&stranger), 0);
 	house_open(&h, PORT);
+	h.ccn.items = json_object();
 	house_start(&h);
 	return 0;
 }
@@ -33,6 +34,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	house_stop(&h);
+	json_decref(h.ccn.items);
 	house_close(&h);
 	return 0;
 }
@@ -332,6 +334,183 @@ static void unpersist_ends_a_program(void **state)
 	assert_int_equal(total_of("state=superseded"), 2);
 }
 
+/* --- what is replaced is not known ----------------------------------------------- */
+
+/* The CCN does not list `envelope` and answers so when asked for it. */
+static void tell(const json_t *envelope, const char *status, bool whole)
+{
+	json_t *message = json_deep_copy(envelope);
+
+	if (!whole)
+		json_object_del(message, "item_content");
+	json_object_set_new(h.ccn.items, hash_of(envelope), json_pack(
+		"{s:s, s:s, s:o}", "status", status, "item_hash",
+		hash_of(envelope), "message", message));
+}
+
+static json_t *make_program(const struct eth_key *key, bool persistent,
+			    const char *replaces)
+{
+	json_t *content = content_of(persistent, replaces);
+
+	json_object_set_new(content, "address", json_string(key->address));
+	return sign(key, ALEPH_PROGRAM, content);
+}
+
+static bool has_why(struct house *house)
+{
+	return house_json(house, "waiting.0") != NULL;
+}
+
+static void until_waits(const char *why)
+{
+	house_poll(&h, "/admin/v1/intake", has_why);
+	if (!strstr(house_text(&h, "waiting.0.reason"), why))
+		fail_msg("%s: %s", why, house_text(&h, "waiting.0.reason"));
+}
+
+static char found[65];
+
+/* `hash` may be placed: it waits for a CRN, not for what it replaces. */
+static bool may_be_placed(struct house *house)
+{
+	const char *why = house_text(house, "reason.message");
+
+	return house->status == 200 && !strstr(why, "replaces") &&
+	       !strcmp(house_text(house, "state"), "free");
+}
+
+static void until_free_to_run(const char *hash)
+{
+	char path[128];
+
+	snprintf(path, sizeof path, "/admin/v1/programs/%s", hash);
+	house_poll(&h, path, may_be_placed);
+}
+
+static bool waits_for_ever(const char *hash)
+{
+	char path[128];
+
+	some_polls();
+	snprintf(path, sizeof path, "/admin/v1/programs/%s", hash);
+	house_ask(&h, "GET", path, NULL, false, NULL);
+	return !may_be_placed(&h);
+}
+
+static void on_demand_then_persisted(void **state)
+{
+	char first[65];
+
+	(void)state;
+	snprintf(first, sizeof first, "%s", list_program(false, NULL));
+	some_polls();
+	assert_int_equal(total_of(""), 0);
+	until_free_to_run(list_program(true, first));
+	assert_int_equal(total_of("state=superseded"), 1);
+}
+
+static void replaced_and_forgotten_at_once(void **state)
+{
+	json_t *first = make_program(&owner, false, NULL);
+
+	(void)state;
+	tell(first, "forgotten", false);
+	h.ccn.status = "processed"; /* whatever else is asked for */
+	until_free_to_run(list_program(true, hash_of(first)));
+	json_decref(first);
+}
+
+/* Persisted, not, persisted: all but the last forgotten, none ever seen. The
+ * first of them is still known by its record. */
+static void toggled_between_two_polls(void **state)
+{
+	json_t *first = make_program(&owner, true, NULL), *second;
+
+	(void)state;
+	list_message(json_incref(first));
+	until_free_to_run(hash_of(first));
+	some_polls();
+	second = make_program(&owner, false, hash_of(first));
+	tell(second, "forgotten", false);
+	tell(first, "processed", true); /* so the CCN says, for a while */
+	unlist_all();
+	list_program(true, hash_of(second));
+	snprintf(found, sizeof found, "%s", hash_of(h.ccn.messages[0]));
+	/* The first may still run: nothing of its owner is started. */
+	until_waits("must stop first");
+	assert_true(waits_for_ever(found));
+	tell(first, "forgotten", false);
+	until_free_to_run(found);
+	json_decref(first);
+	json_decref(second);
+}
+
+static void a_chain_is_followed(void **state)
+{
+	json_t *chain[4] = { make_program(&owner, false, NULL) };
+
+	(void)state;
+	json_object_set_new(chain[0], "channel", json_string("OTHER"));
+	for (int i = 1; i < 4; i++)
+		chain[i] = make_program(&owner, false, hash_of(chain[i - 1]));
+	for (int i = 1; i < 3; i++)
+		list_message(json_incref(chain[i]));
+	tell(chain[0], "removing", true);
+	list_program(true, hash_of(chain[2]));
+	until_free_to_run(hash_of(h.ccn.messages[2]));
+	assert_int_equal(total_of("state=superseded"), 3);
+	for (int i = 0; i < 4; i++)
+		json_decref(chain[i]);
+}
+
+static void what_no_ccn_tells_of_is_waited_for(void **state)
+{
+	json_t *first = make_program(&owner, false, NULL);
+
+	(void)state;
+	h.ccn.status = NULL; /* 404 */
+	list_program(true, hash_of(first));
+	snprintf(found, sizeof found, "%s", hash_of(h.ccn.messages[0]));
+	until_waits("does not know it");
+	assert_true(waits_for_ever(found));
+	tell(first, "pending", false);
+	assert_true(waits_for_ever(found));
+	tell(first, "rejected", true);
+	assert_true(waits_for_ever(found));
+	tell(first, "processed", true);
+	until_free_to_run(found);
+	json_decref(first);
+}
+
+static void anothers_program_is_not_replaced(void **state)
+{
+	json_t *first = make_program(&stranger, false, NULL);
+
+	(void)state;
+	tell(first, "processed", true);
+	list_program(true, hash_of(first));
+	house_poll(&h, "/admin/v1/intake", has_refusal);
+	assert_non_null(strstr(house_text(&h, "refused.0.reason"), "owner"));
+	assert_int_equal(total_of("state=free"), 0);
+	json_decref(first);
+}
+
+/* The sender of what is gone is proven by its signature, not by the CCN. */
+static void a_false_tomb_is_refused(void **state)
+{
+	json_t *first = make_program(&stranger, false, NULL);
+
+	(void)state;
+	json_object_set_new(first, "sender", json_string(owner.address));
+	tell(first, "forgotten", false);
+	list_program(true, hash_of(first));
+	snprintf(found, sizeof found, "%s", hash_of(h.ccn.messages[0]));
+	until_waits("signature");
+	assert_true(waits_for_ever(found));
+	json_decref(first);
+}
+
 static bool has_revision(struct house *house)
 {
 	return json_integer_value(house_json(
@@ -389,6 +568,13 @@ int main(void)
 		CASE(what_no_ccn_knows_is_dropped),
 		CASE(an_odd_status_drops_nothing),
 		CASE(unpersist_ends_a_program),
+		CASE(on_demand_then_persisted),
+		CASE(replaced_and_forgotten_at_once),
+		CASE(toggled_between_two_polls),
+		CASE(a_chain_is_followed),
+		CASE(what_no_ccn_tells_of_is_waited_for),
+		CASE(anothers_program_is_not_replaced),
+		CASE(a_false_tomb_is_refused),
 		CASE(newer_code_is_found),
 		CASE(a_restart_goes_on),
 	};
