@@ -2,9 +2,12 @@
  * brings the fault about with the filter off, and shows that it does not
  * happen with it on. The others: tests/check/sim-filters. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "raft/bytes.h"
@@ -79,11 +82,28 @@ static bool harmed_by_prefix(uint32_t off)
 	return harmed;
 }
 
+/* In a process of its own: what is read behind an array may as well be the
+ * end of it, and so may what a sanitizer says of that. */
+static bool crashes_or(bool (*harmed)(uint32_t off), uint32_t off)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		signal(SIGABRT, SIG_DFL);
+		_exit(harmed(off) ? 1 : 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
 static void t1_compacted_prefix_is_not_appended(void **state)
 {
 	(void)state;
 	assert_false(harmed_by_prefix(0));
-	assert_true(harmed_by_prefix(OFF(1)));
+	assert_true(crashes_or(harmed_by_prefix, OFF(1)));
 }
 
 /* --- T4 --------------------------------------------------------------------- */
