@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "node/agent/confine.h"
 #include "node/agent/fencer_wire.h"
 #include "node/agent/launcher.h"
 
@@ -146,6 +147,10 @@ void launcher_program(const struct launch *launch)
 	priority_reset();
 	limits_reset(launch);
 	signals_reset();
+	/* A sandbox without rights of ours needs a user namespace itself. */
+	if (geteuid() == 0 && !launch->user_namespace &&
+	    confine_program() != 0)
+		fail("the filter of system calls");
 	user_change(launch->files[FILE_SPEC]);
 	(void)(send(launch->socket, &message, sizeof message,
 		    MSG_NOSIGNAL | MSG_DONTWAIT) < 0);

@@ -18,8 +18,8 @@ void prepared_free(struct prepared *prepared)
 static bool mount_fits(const char *mount)
 {
 	static const char *const taken[] = { "/", "/usr", "/bin", "/sbin",
-		"/lib", "/lib64", "/proc", "/dev", "/sys", "/etc", "/run",
-		"/opt", "/opt/code", "/tmp" };
+		"/lib", "/lib32", "/lib64", "/libx32", "/proc", "/dev",
+		"/sys", "/etc", "/run", "/opt", "/opt/code", "/tmp" };
 
 	if (mount[0] != '/' || strstr(mount, "/../") || strstr(mount, "//") ||
 	    strstr(mount, "/./") || mount[strlen(mount) - 1] == '/' ||
@@ -31,7 +31,7 @@ static bool mount_fits(const char *mount)
 	for (size_t i = 0; i < COUNT_OF(taken); i++)
 		if (strcmp(mount, taken[i]) == 0)
 			return false;
-	for (size_t i = 1; i <= 10; i++) {
+	for (size_t i = 1; i <= 12; i++) {
 		size_t size = strlen(taken[i]);
 
 		if (strncmp(mount, taken[i], size) == 0 && mount[size] == '/')
@@ -71,6 +71,34 @@ static int check_volume(const struct aleph_volume *volume,
 		return fault_set(fault, BERTH_INVALID,
 				 "volume %.100s: name \"%.100s\"",
 				 volume->mount, volume->name);
+	return 0;
+}
+
+/* Is b the same place as a, or below it? */
+static bool is_below(const char *a, const char *b)
+{
+	size_t size = strlen(a);
+
+	return strncmp(a, b, size) == 0 && (b[size] == '\0' || b[size] == '/');
+}
+
+/* No volume stands in another: what a program left in the outer one, a link
+ * above all, would lead the sandbox's maker, which has rights, when it makes
+ * the inner one's place at the next start. */
+static int check_apart(const struct aleph_program *program,
+		       struct fault *fault)
+{
+	for (uint32_t i = 0; i < program->volume_count; i++) {
+		for (uint32_t j = 0; j < program->volume_count; j++) {
+			const char *a = program->volumes[i].mount;
+			const char *b = program->volumes[j].mount;
+
+			if (i != j && is_below(a, b))
+				return fault_set(fault, BERTH_INVALID,
+						 "a volume at \"%.100s\" would stand in that at \"%.100s\"",
+						 b, a);
+		}
+	}
 	return 0;
 }
 
@@ -124,7 +152,7 @@ static int check(const struct agent_config *config, struct prepared *prepared,
 		if (code != 0)
 			return code;
 	}
-	return 0;
+	return check_apart(program, fault);
 }
 
 static void list_volumes(struct prepared *prepared)

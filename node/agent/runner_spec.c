@@ -15,6 +15,8 @@
 #define PIDS_MAX 512u
 #define STOP_MS 5000u
 #define TMP_SIZE "268435456" /* of /tmp inside, bytes */
+#define SHM_SIZE "67108864"  /* of /dev/shm inside, bytes */
+#define STRINGS_MAX 4000u    /* bwrap and the launcher take a few more */
 #define PATH_TEXT "/usr/local/bin:/usr/bin:/bin"
 
 struct strings {
@@ -159,7 +161,8 @@ static void add_root(struct strings *s, const struct run_spec_in *in,
 		add_root_part(s, root, parts[i]);
 	add_etc(s, in, root, network);
 	add_all(s, "--proc", "/proc", "--dev", "/dev", "--perms", "1777",
-		"--size", TMP_SIZE, "--tmpfs", "/tmp", (char *)NULL);
+		"--size", TMP_SIZE, "--tmpfs", "/tmp", "--perms", "1777",
+		"--size", SHM_SIZE, "--tmpfs", "/dev/shm", (char *)NULL);
 }
 
 static void add_volumes(struct strings *s, const struct run_spec_in *in)
@@ -313,7 +316,8 @@ int run_spec_build(const struct run_spec_in *in, struct run_spec *out,
 	head.argc = s.count;
 	add(&s, "PATH=" PATH_TEXT);
 	head.strings_size = (uint32_t)s.size;
-	if (code == 0 && (s.failed || s.size + sizeof head > RUN_SPEC_SIZE_MAX))
+	if (code == 0 && (s.failed || s.count > STRINGS_MAX ||
+			  s.size + sizeof head > RUN_SPEC_SIZE_MAX))
 		code = fault_set(fault, BERTH_TOOBIG,
 				 "variables and arguments are too long");
 	if (code == 0 && !(out->data = malloc(s.size + sizeof head)))

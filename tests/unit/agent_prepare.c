@@ -95,6 +95,26 @@ static void refuses_volumes(void **state)
 		    "e9e6523e\"}}]", "parent");
 }
 
+/* A link that the program left in the outer one, "/data/x" to any place of the
+ * host, would be followed with root's rights at the next start. */
+static void refuses_volumes_in_volumes(void **state)
+{
+	static const char *const pairs[][2] = {
+		{ "/data", "/data/x/y" }, { "/data/x", "/data" },
+		{ "/data", "/data" } };
+	char json[256];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+		snprintf(json, sizeof json,
+			 "[{\"mount\":\"%s\",\"size_mib\":5,\"persistence\":"
+			 "\"host\",\"name\":\"d\"},{\"mount\":\"%s\","
+			 "\"ephemeral\":true,\"size_mib\":5}]",
+			 pairs[i][0], pairs[i][1]);
+		refuses_set("volumes", json, "would stand in");
+	}
+}
+
 static void takes_volumes(void **state)
 {
 	json_t *content = kit_program();
@@ -104,7 +124,7 @@ static void takes_volumes(void **state)
 	(void)state;
 	kit_program_set(content, "volumes",
 			"[{\"mount\":\"/srv/x\",\"ephemeral\":true,"
-			"\"size_mib\":5},{\"mount\":\"/data\",\"size_mib\":9,"
+			"\"size_mib\":5},{\"mount\":\"/srv/x2\",\"size_mib\":9,"
 			"\"persistence\":\"host\",\"name\":\"data.v1\"}]");
 	if (kit_program_read(&config, content, &prepared, &fault) != 0)
 		fail_msg("%s", fault.text);
@@ -165,6 +185,7 @@ int main(void)
 		cmocka_unit_test(refuses_another_hash),
 		cmocka_unit_test(refuses_entrypoints),
 		cmocka_unit_test(refuses_volumes),
+		cmocka_unit_test(refuses_volumes_in_volumes),
 		cmocka_unit_test(takes_volumes),
 		cmocka_unit_test(maps_runtimes),
 		cmocka_unit_test(refuses_instances_and_rubbish),

@@ -5,15 +5,19 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "node/agent/confine.h"
 #include "node/agent/runner_spec.h"
 #include "tests/kit/agent_program.h"
 
@@ -246,7 +250,7 @@ static void can_not_reach_ours(void **state)
 		 "  [ -e $f ] && echo sees $f; done\n"
 		 "for d in / /opt/code /usr /etc /run; do\n"
 		 "  touch $d/x 2>/dev/null && echo writes $d; done\n"
-		 "touch /run/berth/x /tmp/x || echo lost\n"
+		 "touch /run/berth/x /tmp/x /dev/shm/x || echo lost\n"
 		 "ls /proc | grep -c '^[0-9]*$'\n"
 		 "echo end\n", secret);
 	script(lines);
@@ -255,6 +259,53 @@ static void can_not_reach_ours(void **state)
 	assert_null(strstr(text, "writes"));
 	assert_null(strstr(text, "lost"));
 	assert_says(text, "end");
+}
+
+static bool child_fails(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	return pid < 0 || waitpid(pid, NULL, 0) != pid;
+}
+
+/* What the filter leaves: processes and threads, but no user namespace, not
+ * by any of the three calls that make one, and no keys. */
+static int confined(void)
+{
+	if (confine_program() != 0)
+		return 1;
+	if (unshare(CLONE_NEWUSER) == 0 || errno != EPERM)
+		return 2;
+	if (syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL,
+		    NULL) >= 0 || errno != EPERM)
+		return 3;
+	if (syscall(SYS_clone3, NULL, 0) >= 0 || errno != ENOSYS)
+		return 4;
+	if (syscall(SYS_keyctl, 0, -3, 0) >= 0 || errno != EPERM)
+		return 5;
+	if (child_fails())
+		return 6;
+	return unshare(CLONE_FS) == 0 ? 0 : 7;
+}
+
+static void confines_calls(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("skipped: not root\n");
+		skip();
+	}
+	pid = fork();
+	if (pid == 0)
+		_exit(confined());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* A variable must not reach the steps that still have rights. */
@@ -311,6 +362,7 @@ int main(void)
 		TEST(refuses_variables),
 		TEST(sees_its_own_world),
 		TEST(can_not_reach_ours),
+		TEST(confines_calls),
 		TEST(preloads_nothing),
 		TEST(mounts_volumes),
 	};
