@@ -22,7 +22,7 @@ B := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(MUTANT)
 
 # Install what is missing before the first line is compiled; a stamp keeps
 # this from being asked at each run.
-TEST_GOALS := test check unit bench sim
+TEST_GOALS := test check unit bench bench-fence sim
 NEEDS := $(if $(filter $(TEST_GOALS),$(MAKECMDGOALS)),--test)
 ifeq ($(filter clean help install-deps,$(MAKECMDGOALS)),)
 DEPS_STAMP := build/.deps$(NEEDS)
@@ -69,7 +69,7 @@ PROGRAMS := $(foreach p,berthd:node/replica/main berth-agent:node/agent/agent_ma
 
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all test check unit demo bench sim clean install install-deps help lib
+.PHONY: all test check unit demo bench bench-fence sim clean install install-deps help lib
 all: $(PROGRAMS) $(ARCHIVES)
 lib: $(ARCHIVES)
 
@@ -126,6 +126,8 @@ demo: all
 	$Qdeploy/demo $B
 bench: all $(TOOLS)
 	$Qtests/bench/run $B
+bench-fence: $B/berth-fencer
+	$Qtests/bench/fence $B $(or $(TRIALS),1000)
 sim: $B/tests/sim/main
 	$Q$B/tests/sim/main
 
