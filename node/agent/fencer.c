@@ -289,6 +289,9 @@ int fencer_open(struct fencer *f, const struct fencer_options *o,
 	lease_clock_init(&f->clock);
 	tenure_init(&f->tenure, &o->crn, &f->machine.host, &f->machine.boot, 0);
 	fencer__settle(f);
+	if (f->blind)
+		return fault_set(fault, BERTH_IO, "a process of an earlier "
+				 "life cannot be looked at");
 	return fencer__socket_open(f, o->directory, fault);
 }
 

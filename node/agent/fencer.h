@@ -67,6 +67,7 @@ struct fencer {
 	uint64_t pet_ms;     /* when the watchdog was petted */
 	uint64_t quit_ms;    /* leave then at the latest; 0: stay */
 	bool quit;
+	bool blind;          /* a process of the run table cannot be looked at */
 	uint32_t k_ms;
 	enum crn_watchdog watchdog_kind;
 	enum crn_class class;

@@ -343,7 +343,11 @@ static void let_go(struct fencer *f, uint32_t index)
 	struct tenure_run *run = run_of(f, index);
 	const char go = LAUNCH_GO;
 
-	if (run->state != TENURE_RUN_QUEUED || p->killing || p->kill_ms != 0 ||
+	/* A row that could not find its processes again would call them dead. */
+	if (p->row.launcher_start == 0 || p->row.init_start == 0 ||
+	    p->row.launcher_start == PROCESS_UNSEEN ||
+	    p->row.init_start == PROCESS_UNSEEN ||
+	    run->state != TENURE_RUN_QUEUED || p->killing || p->kill_ms != 0 ||
 	    !tenure_wanted(&f->tenure, run) ||
 	    fencer__now(f) >= tenure_deadline(&f->tenure) ||
 	    run_table_write(&f->table, index, &p->row, false) != 0 ||

@@ -11,20 +11,27 @@
 #define NS_PER_MS 1000000u
 #define KILL_TRIES 500 /* of 2 ms */
 
-/* A pidfd of the process that had this pid at that time, or -1. */
+#define GONE -1
+#define UNSEEN -2 /* it may be there: nothing can be said */
+
+/* A pidfd of the process that had this pid at that time, or one of these. */
 static int process_open(uint32_t pid, uint64_t start)
 {
+	uint64_t now;
 	int fd;
 
-	if (pid == 0 || start == 0 || process_start(pid) != start)
-		return -1;
+	if (pid == 0 || start == 0)
+		return GONE; /* it was never let go */
 	fd = pidfd_open((pid_t)pid, 0);
-	/* The pid may have passed to another between the two. */
-	if (fd >= 0 && process_start(pid) != start) {
+	if (fd < 0 && errno == ESRCH)
+		return GONE;
+	/* After the opening: the pid may have passed to another before. */
+	now = process_start(pid);
+	if (now == start && fd >= 0)
+		return fd;
+	if (fd >= 0)
 		close(fd);
-		fd = -1;
-	}
-	return fd;
+	return now == start || now == PROCESS_UNSEEN ? UNSEEN : GONE;
 }
 
 /* Kills what is in the groups of a slot; true when both are empty. */
@@ -85,6 +92,18 @@ static bool watch(struct fencer *f, uint32_t slot, int launcher, int init)
 	       (init < 0 || fencer__watch(f, init, SOURCE_INIT, slot));
 }
 
+/* Too few descriptors, a /proc that hides: the fencer does not start. What
+ * runs goes on as without one, to its deadline. */
+static const char *settle_unseen(struct fencer *f, int launcher, int init)
+{
+	if (launcher >= 0)
+		close(launcher);
+	if (init >= 0)
+		close(init);
+	f->blind = true;
+	return "not to be seen";
+}
+
 /* Of this kernel and this pid namespace: its processes can be looked at. */
 static const char *settle_near(struct fencer *f, uint32_t slot,
 			       const struct run_row *row)
@@ -92,6 +111,8 @@ static const char *settle_near(struct fencer *f, uint32_t slot,
 	int launcher = process_open(row->launcher, row->launcher_start);
 	int init = process_open(row->init, row->init_start);
 
+	if (launcher == UNSEEN || init == UNSEEN)
+		return settle_unseen(f, launcher, init);
 	if (row->hold && launcher >= 0 && init >= 0) {
 		enter(f, slot, row, true, TENURE_RUN_LIVE);
 		if (!watch(f, slot, launcher, init))
@@ -148,6 +169,22 @@ static const char *settle_torn(struct fencer *f, uint32_t slot, bool rebooted)
 	return "torn, and unknown";
 }
 
+/* No Hello while it lives; that its group is empty is what tells. */
+static void settle_stubborn(struct fencer *f, uint32_t slot)
+{
+	struct fencer_proc *p;
+	struct run_row row;
+
+	memset(&row, 0, sizeof row);
+	row.in_cgroup = 1;
+	log_error("settle", "slot %u: a process without a row does not die",
+		  slot);
+	row.hold = cgroup_run_populated(&f->cgroup, slot, true);
+	p = enter(f, slot, &row, false, TENURE_RUN_STOPPING);
+	p->launcher_dead = p->init_dead = true;
+	fencer__run_kill(f, slot);
+}
+
 static void settle_slot(struct fencer *f, uint32_t slot, bool rebooted)
 {
 	const char *verdict;
@@ -157,8 +194,7 @@ static void settle_slot(struct fencer *f, uint32_t slot, bool rebooted)
 	if (rv == BERTH_NOTFOUND) {
 		/* What lives here and has no row goes first. */
 		if (f->cgroup.present && !groups_empty(f, slot))
-			log_error("settle", "slot %u: a process without a row "
-				  "does not die", slot);
+			settle_stubborn(f, slot);
 		return;
 	}
 	if (rv != 0)

@@ -31,17 +31,22 @@ uint64_t process_start(uint32_t pid)
 {
 	char path[48], text[1024], *at;
 	unsigned long long start = 0;
+	ssize_t size;
 
 	snprintf(path, sizeof path, "/proc/%u/stat", pid);
-	if (read_small(AT_FDCWD, path, text, sizeof text) <= 0)
+	errno = 0;
+	size = read_small(AT_FDCWD, path, text, sizeof text);
+	if (size < 0 && (errno == ENOENT || errno == ESRCH))
 		return 0;
+	if (size <= 0)
+		return PROCESS_UNSEEN;
 	/* The name, field 2, may hold spaces and parentheses. */
 	at = strrchr(text, ')');
 	for (int field = 2; at != NULL && field < 22; field++)
 		at = strchr(at + 1, ' ');
 	if (at != NULL)
 		start = strtoull(at + 1, NULL, 10);
-	return start;
+	return start != 0 ? start : PROCESS_UNSEEN;
 }
 
 static int lock(struct machine *machine, const char *directory,
@@ -85,7 +90,18 @@ static int make_id(struct machine *machine, uint8_t id[16], struct fault *fault)
 				    strerror(errno));
 }
 
-/* A lost id is a new host: it can say nothing about runs of the old one. */
+/* The run table of an id is made after it and never goes without it. */
+static bool table_lost(const struct machine *machine)
+{
+	struct stat st;
+
+	if (fstatat(machine->directory, "runs.table", &st, 0) != 0)
+		return errno == ENOENT;
+	return st.st_size == 0;
+}
+
+/* A lost id is a new host, and so is a lost table: neither can say anything
+ * about runs of the old one, which an empty table would call dead. */
 static int random_id(struct machine *machine, uint8_t id[16],
 		     struct fault *fault)
 {
@@ -93,7 +109,7 @@ static int random_id(struct machine *machine, uint8_t id[16],
 	ssize_t size = read_small(machine->directory, "host.id", text,
 				  sizeof text);
 
-	if (size < 0 && errno == ENOENT)
+	if ((size < 0 && errno == ENOENT) || table_lost(machine))
 		return make_id(machine, id, fault);
 	if (size < 0)
 		return fault_set(fault, BERTH_IO, "host.id: %s",

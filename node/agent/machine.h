@@ -17,14 +17,17 @@ struct machine {
 	int directory, lock;     /* descriptors, kept for life */
 };
 
-/* Makes the directory and its random id if they are not there. Errors: BUSY
+/* Makes the directory and its random id if they are not there; the id is made
+ * anew if the run table beside it is gone. Errors: BUSY
  * (another fencer has it), IO, CORRUPT. Uses the heap. */
 MUST_CHECK int machine_open(struct machine *machine, const char *directory,
 			    struct fault *fault);
 void machine_close(struct machine *machine);
 
 /* Field 22 of /proc/PID/stat, in ticks since boot; 0: there is no such
- * process. With the pid it names a process for the life of the kernel. */
+ * process; PROCESS_UNSEEN: it cannot be looked at now, which proves nothing.
+ * With the pid it names a process for the life of the kernel. */
+#define PROCESS_UNSEEN UINT64_MAX
 uint64_t process_start(uint32_t pid);
 
 #endif

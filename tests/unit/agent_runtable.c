@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "node/agent/fencer_wire.h"
@@ -160,6 +161,20 @@ static void test_machine(void **state)
 	assert_int_equal(machine_open(&second, folder, &fault), 0);
 	assert_false(hash_equal(&host, &second.host));
 	machine_close(&second);
+	/* nor is an empty table silently taken for "nothing runs" */
+	host = second.host;
+	assert_int_equal(ftruncate(table.fd, 0), 0);
+	assert_int_equal(machine_open(&second, folder, &fault), 0);
+	assert_false(hash_equal(&host, &second.host));
+	machine_close(&second);
+	host = second.host;
+	assert_int_equal(unlinkat(directory, "runs.table", 0), 0);
+	assert_int_equal(machine_open(&second, folder, &fault), 0);
+	assert_false(hash_equal(&host, &second.host));
+	machine_close(&second);
+	/* the other cases have one */
+	run_table_close(&table);
+	assert_int_equal(run_table_open(&table, directory, &fault), 0);
 	/* a short id is not silently replaced: that would be another host */
 	fd = openat(directory, "host.id", O_WRONLY | O_TRUNC | O_CLOEXEC);
 	assert_int_equal(write(fd, "short", 5), 5);
@@ -170,11 +185,19 @@ static void test_machine(void **state)
 static void test_process_start(void **state)
 {
 	uint64_t start = process_start((uint32_t)getpid());
+	struct rlimit all, none;
 
 	(void)state;
 	assert_true(start > 0);
 	assert_true(process_start((uint32_t)getpid()) == start);
 	assert_true(process_start(1u << 30) == 0);
+	/* what cannot be looked at is not called gone */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = all.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	start = process_start((uint32_t)getpid());
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	assert_true(start == PROCESS_UNSEEN);
 }
 
 #define STORY(function) \
