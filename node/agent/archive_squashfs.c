@@ -43,8 +43,9 @@ static int check_line(const char *line, struct archive_tree *tree,
 	unsigned long long size;
 	int code;
 
-	if (!strchr("-dlbcps", line[0]) || strlen(line) < 20 || !line[0])
-		return 0; /* a heading */
+	if (!line[0] || !strchr("-dlbcps", line[0]) || strlen(line) < 20 ||
+	    strspn(line + 1, "rwxsStT-") != 9)
+		return 0; /* a heading, or what a tool complains of */
 	code = archive_tree_count(tree, fault);
 	if (code != 0)
 		return code;
