@@ -1,9 +1,17 @@
-# Berth. `make` builds, `make test` tests, `make demo` shows; `make help`.
+# Berth, an open scheduler for Aleph's persistent programs.
+#
+# make                build into build/gcc
+# make demo           the whole promise with real processes (DEMO_PORT=4600)
+# make test           all tests
+# make bench | sim    figures | the simulator alone
+# make install        PREFIX=/usr/local DESTDIR=
+# make clean          remove build/
 #
 # CC=clang            another compiler
 # SAN=address,undefined | SAN=thread   sanitizers (own build folder)
 # MUTANT=name         one rule left out: tests must fail (own build folder)
 # V=1                 show the commands
+# DEPS=skip           never install packages
 
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -20,22 +28,26 @@ empty :=
 comma := ,
 B := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(MUTANT),-mutant-$(MUTANT))
 
-# Install what is missing before the first line is compiled; a stamp keeps
-# this from being asked at each run.
-TEST_GOALS := test check unit bench bench-fence sim
-NEEDS := $(if $(filter $(TEST_GOALS),$(MAKECMDGOALS)),--test)
-ifeq ($(filter clean help install-deps,$(MAKECMDGOALS)),)
-DEPS_STAMP := build/.deps$(NEEDS)
-ifeq ($(wildcard $(DEPS_STAMP)),)
-ifneq ($(shell deploy/install-deps $(NEEDS) >&2 && mkdir -p build && touch $(DEPS_STAMP) && echo ok),ok)
+# What is missing is installed before the first line is compiled. Asking takes
+# a few hundredths of a second, and no stamp can be wrong about this machine.
+DEPS ?= auto
+TEST_GOALS := test check unit bench sim
+NEEDS := $(if $(filter $(TEST_GOALS),$(MAKECMDGOALS))$(findstring clang,$(CC)),--test)
+NO_BUILD := clean help install-deps
+ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
+ifneq ($(DEPS),skip)
+ifneq ($(shell deploy/install-deps --quiet $(NEEDS) >&2 && echo ok),ok)
 $(error deploy/install-deps failed: see above)
 endif
 endif
+PKGS := libuv openssl libcurl jansson libsecp256k1 libarchive libconfig \
+	libsystemd smartcols liblz4 libwebsockets
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS)))
 endif
 
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Werror
-HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_SOURCE=2
 OPT := -O2 -g $(HARDEN)
 LDHARDEN := -pie -Wl,-z,relro,-z,now
 ifneq ($(SAN),)
@@ -44,9 +56,6 @@ OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) \
 LDHARDEN := -fsanitize=$(SAN)
 endif
 
-PKGS := libuv openssl libcurl jansson libsecp256k1 libarchive libconfig \
-	libsystemd smartcols liblz4 libwebsockets
-PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS)))
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -iquote . \
 	$(PKG_CFLAGS) $(if $(MUTANT),-DMUTANT_$(MUTANT)) $(CFLAGS)
 LDFLAGS_ALL := $(LDHARDEN) $(LDFLAGS)
@@ -139,6 +148,6 @@ install-deps:
 clean:
 	rm -rf build
 help:
-	@sed -n '3,8s/^# \{0,1\}//p' Makefile
+	@sed -n '1,16s/^# \{0,1\}//p' Makefile
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
