@@ -165,7 +165,10 @@ static void decide(struct fsm *f, const struct command *c, uint64_t term,
 	}
 	before = asked ? fsm__request_find(&f->state, c->request) : NULL;
 	if (before) {
-		result->refusal = FSM_DUPLICATE;
+		/* What was refused stays refused: it was never done. */
+		result->refusal = before->refusal == FSM_OK
+					  ? FSM_DUPLICATE
+					  : (enum fsm_refusal)before->refusal;
 		result->stamp = before->stamp;
 		return;
 	}

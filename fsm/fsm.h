@@ -54,7 +54,8 @@ const char *fsm_refusal_name(enum fsm_refusal refusal);
 const char *fsm_refusal_text(enum fsm_refusal refusal);
 
 /* Result of one command. `stamp` is the command's; for Assign it is the epoch,
- * for Register the session. For a duplicate it is the first one's. */
+ * for Register the session. For a duplicate it is the first one's; a request
+ * that was refused is refused again for the same reason, and not tried. */
 struct fsm_result {
 	uint32_t position;
 	enum fsm_command_type type;
