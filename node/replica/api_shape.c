@@ -186,8 +186,10 @@ int api_shape_crn(const json_t *body, struct command_crn_put *put,
 	return code;
 }
 
+/* A CRN that a restored backup does not know has session 0 (R17): it is the
+ * one number that may be 0. */
 static int stamp_of(const json_t *body, const char *field, bool required,
-		    uint64_t *out, struct fault *fault)
+		    bool zero, uint64_t *out, struct fault *fault)
 {
 	const json_t *value = json_object_get(body, field);
 	const char *text = json_string_value(value);
@@ -195,14 +197,15 @@ static int stamp_of(const json_t *body, const char *field, bool required,
 
 	if (!value && !required)
 		return 0;
-	if (json_is_integer(value) && json_integer_value(value) > 0) {
+	if (json_is_integer(value) &&
+	    json_integer_value(value) >= (zero ? 0 : 1)) {
 		*out = (uint64_t)json_integer_value(value);
 		return 0;
 	}
 	if (!text || *text < '0' || *text > '9')
 		return bad(fault, field, "a number, as a string of digits");
 	*out = strtoull(text, &end, 10);
-	if (*end || !*out)
+	if (*end || (!*out && !zero))
 		return bad(fault, field, "a number, as a string of digits");
 	return 0;
 }
@@ -216,10 +219,11 @@ int api_shape_fence_confirm(const json_t *body,
 	int code = known(body, names, fault);
 
 	if (!code)
-		code = stamp_of(body, "session", true, &confirm->session,
-				fault);
+		code = stamp_of(body, "session", true, true,
+				&confirm->session, fault);
 	if (!code)
-		code = stamp_of(body, "gen", false, &confirm->gen, fault);
+		code = stamp_of(body, "gen", false, false, &confirm->gen,
+				fault);
 	if (!code)
 		code = bool_of(body, "all_machines", &confirm->all_machines,
 			       fault);
