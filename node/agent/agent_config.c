@@ -44,6 +44,7 @@ static const struct config_setting settings[] = {
 	UINT(disk_mib, 0, 1ull << 40),
 	UINT(k_ms, 1, 600000),
 	UINT(log_size_max, 4096, 1ull << 34),
+	UINT(cache_size_max, 0, 1ull << 50),
 	{ .path = "runtimes", .kind = CONFIG_LIST, .max = RUNTIME_ROWS_MAX,
 	  .offset = offsetof(struct agent_config, runtimes),
 	  .row = runtime_settings, .row_settings = COUNT_OF(runtime_settings),
@@ -103,7 +104,8 @@ int agent_config_read(const char *file, struct agent_config *out,
 	int code;
 
 	*out = (struct agent_config){ .k_ms = 1000,
-				      .log_size_max = 10485760 };
+				      .log_size_max = 10485760,
+				      .cache_size_max = 10ull << 30 };
 	code = config_load(file, settings, COUNT_OF(settings), out, fault);
 	if (code != 0)
 		return code;

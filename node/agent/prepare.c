@@ -3,8 +3,11 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
+#include "node/agent/cache.h"
 #include "node/agent/prepare_reference.h"
+#include "node/agent/runner.h"
 #include "node/lib/clock.h"
 #include "node/lib/crypto.h"
 #include "node/lib/log.h"
@@ -31,6 +34,8 @@ struct prepare_job {
 
 struct prepare {
 	struct agent *agent;
+	bool grown;               /* the cache may be too big */
+	struct cache_work *cache; /* in the pool, or NULL */
 	struct prepare_job *jobs; /* in order of arrival */
 	uint64_t ask_id;
 };
@@ -51,6 +56,7 @@ static void finish(struct prepare_job *job, const struct fault *fault)
 {
 	struct prepared *prepared = job->prepared;
 
+	job->prepare->grown = true;
 	unlink_job(job);
 	if (fault) {
 		prepared_free(prepared);
@@ -90,6 +96,7 @@ static void reference_ended(struct reference *reference, int code)
 		finish(job, &reference->fault);
 		return;
 	}
+	cache_touch(reference->path);
 	if (job->at == 0)
 		memcpy(prepared->code, reference->path, sizeof prepared->code);
 	else
@@ -307,6 +314,85 @@ static struct prepare_job *first_waiting(struct prepare *prepare,
 	return waiting;
 }
 
+/* --- the cache's size ---------------------------------------------------------- */
+
+/* Listed in the pool, chosen and renamed here, where nothing else happens at
+ * the same time, deleted in the pool. */
+struct cache_work {
+	uv_work_t work;
+	struct prepare *prepare; /* NULL: it is closed */
+	char directory[PREPARE_PATH_MAX];
+	bool sweeping;
+	struct cache_list list;
+};
+
+void prepare_pins(const struct prepare *prepare, struct cache_pins *pins)
+{
+	for (struct prepare_job *job = prepare->jobs; job; job = job->next) {
+		cache_pin(pins, &job->program);
+		cache_pin(pins, &job->reference.ref);
+		cache_pin(pins, &job->reference.file.digest);
+		if (job->prepared)
+			prepared_pins(job->prepared, &job->program, pins);
+	}
+}
+
+static void cache_work(uv_work_t *work)
+{
+	struct cache_work *w = work->data;
+
+	if (w->sweeping)
+		cache_sweep(w->directory);
+	else
+		cache_list(w->directory, &w->list);
+}
+
+static void cache_work_end(struct cache_work *w)
+{
+	if (w->prepare)
+		w->prepare->cache = NULL;
+	cache_list_fini(&w->list);
+	free(w);
+}
+
+static void cache_worked(uv_work_t *work, int status)
+{
+	struct cache_work *w = work->data;
+	struct cache_pins pins = { 0 };
+	struct agent *agent = w->prepare ? w->prepare->agent : NULL;
+
+	(void)status;
+	if (agent && !w->sweeping) {
+		prepare_pins(w->prepare, &pins);
+		runner_pins(agent->runner, &pins);
+		w->sweeping = cache_evict(w->directory, &w->list, &pins,
+					  agent->config.cache_size_max) > 0;
+		cache_pins_fini(&pins);
+		if (w->sweeping &&
+		    uv_queue_work(agent->loop, &w->work, cache_work,
+				  cache_worked) == 0)
+			return;
+	}
+	cache_work_end(w);
+}
+
+static void cache_look(struct prepare *prepare)
+{
+	struct cache_work *w = calloc(1, sizeof *w);
+
+	prepare->grown = false;
+	if (!w)
+		return;
+	w->work.data = w;
+	w->prepare = prepare;
+	snprintf(w->directory, sizeof w->directory, "%s",
+		 prepare->agent->config.directory);
+	prepare->cache = w;
+	if (uv_queue_work(prepare->agent->loop, &w->work, cache_work,
+			  cache_worked) < 0)
+		cache_work_end(w);
+}
+
 void prepare_tick(struct prepare *prepare, uint64_t now_ms)
 {
 	struct prepare_job *job;
@@ -316,6 +402,8 @@ void prepare_tick(struct prepare *prepare, uint64_t now_ms)
 		give_up_replica(prepare, now_ms - CONTENT_MS, "no answer");
 	while ((job = first_waiting(prepare, &active)) && active < ACTIVE_MAX)
 		begin(job);
+	if (prepare->grown && !prepare->cache)
+		cache_look(prepare);
 }
 
 int prepare_start(struct prepare *prepare, const struct hash *program,
@@ -367,29 +455,34 @@ static void clear_parts(const char *folder)
 int prepare_open(struct prepare **out, struct agent *agent,
 		 struct fault *fault)
 {
-	static const char *const kinds[] = { "messages", "files", "code",
-					     "latest" };
 	char path[PREPARE_PATH_MAX];
 	struct prepare *prepare = calloc(1, sizeof *prepare);
 	int code = 0;
 
 	if (!prepare)
 		return fault_set(fault, BERTH_NOMEM, "prepare");
-	for (size_t i = 0; code == 0 && i < COUNT_OF(kinds); i++) {
+	for (size_t i = 0; code == 0 && i < CACHE_KINDS; i++) {
 		if (snprintf(path, sizeof path, "%s/cache/%s",
-			     agent->config.directory, kinds[i]) >=
+			     agent->config.directory, cache_kinds[i]) >=
 		    (int)sizeof path)
 			code = fault_set(fault, BERTH_TOOBIG, "directory");
 		else
 			code = agent_directory(path, fault);
+		/* Closed to others on this host: images hold what they like
+		 * until they are inspected. */
+		if (code == 0 && chmod(path, 0700) < 0)
+			code = fault_set(fault, BERTH_IO, "%s: chmod", path);
 		if (code == 0)
 			clear_parts(path);
 	}
+	if (code == 0)
+		cache_sweep(agent->config.directory);
 	if (code != 0) {
 		free(prepare);
 		return code;
 	}
 	prepare->agent = agent;
+	prepare->grown = true;
 	*out = prepare;
 	return 0;
 }
@@ -398,5 +491,7 @@ void prepare_close(struct prepare *prepare)
 {
 	while (prepare->jobs)
 		prepare_cancel(prepare->jobs);
+	if (prepare->cache)
+		prepare->cache->prepare = NULL;
 	free(prepare);
 }

@@ -52,6 +52,13 @@ MUST_CHECK int prepare_start(struct prepare *prepare,
 /* done is not called any more. */
 void prepare_cancel(struct prepare_job *job);
 
+struct cache_pins;
+/* Pins what an unfinished preparation has come to. */
+void prepare_pins(const struct prepare *prepare, struct cache_pins *pins);
+/* Pins what a run needs: code, volumes, the messages that led to them. */
+void prepared_pins(const struct prepared *prepared,
+		   const struct hash *program, struct cache_pins *pins);
+
 /* Reads a program's item_content (sha256 is `program`'s) into *out: content
  * parsed, program checked, what we cannot run refused with a sentence. */
 MUST_CHECK int prepare_read(const struct agent_config *config,

@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "node/agent/cache.h"
 #include "node/lib/cid.h"
 #include "node/lib/crypto.h"
 #include "node/lib/log.h"
@@ -53,8 +54,10 @@ char *cache_message(const struct agent_config *config,
 	    agent_file_read(path, ALEPH_MESSAGE_SIZE_MAX, &data, size,
 			    &fault) != 0)
 		return NULL;
-	if (has_hash(data, *size, hash))
+	if (has_hash(data, *size, hash)) {
+		cache_touch(path);
 		return data;
+	}
 	log_warn("prepare", "%s is damaged: fetched anew", path);
 	free(data);
 	return NULL;
@@ -369,6 +372,7 @@ void fetch_file(struct fetch *fetch, const struct file_name *name,
 	/* It was hashed when it was written; unpacking tests its shape. */
 	if (file_path(fetch, path) == 0 &&
 	    stat(path, &status) == 0 && S_ISREG(status.st_mode)) {
+		cache_touch(path);
 		done(fetch, path, strlen(path));
 		return;
 	}

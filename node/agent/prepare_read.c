@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/agent/cache.h"
 #include "node/lib/crypto.h"
 
 void prepared_free(struct prepared *prepared)
@@ -12,6 +13,20 @@ void prepared_free(struct prepared *prepared)
 	json_decref(prepared->content);
 	free(prepared->volumes);
 	free(prepared);
+}
+
+void prepared_pins(const struct prepared *prepared,
+		   const struct hash *program, struct cache_pins *pins)
+{
+	cache_pin(pins, program);
+	cache_pin_text(pins, prepared->program.code_ref);
+	cache_pin_path(pins, prepared->code);
+	for (uint32_t i = 0; i < prepared->volume_count; i++) {
+		if (prepared->volumes[i].kind != VOLUME_IMMUTABLE)
+			continue;
+		cache_pin_text(pins, prepared->program.volumes[i].ref);
+		cache_pin_path(pins, prepared->volumes[i].source);
+	}
 }
 
 /* A path inside the sandbox that a program may name as a mount. */

@@ -66,17 +66,19 @@ static void unpack_done(uv_work_t *work, int status)
 
 static void suffix_for(const struct reference *r, char *text, size_t size)
 {
+	/* The digest of a CID is the sha256 of another file than the CID's. */
+	const char *kind = r->file.ipfs ? "-ipfs" : "";
 	struct hash name;
 	char hex[65];
 
 	if (r->encoding != ENCODING_PLAIN) {
-		snprintf(text, size, "-%s", r->encoding == ENCODING_ZIP ?
-			 "zip" : "squashfs");
+		snprintf(text, size, "%s-%s", kind, r->encoding ==
+			 ENCODING_ZIP ? "zip" : "squashfs");
 		return;
 	}
 	crypto_sha256(r->name, strlen(r->name), &name);
 	hash_text(&name, hex);
-	snprintf(text, size, "-plain-%.16s", hex);
+	snprintf(text, size, "%s-plain-%.16s", kind, hex);
 }
 
 static void got_file(struct fetch *fetch, const char *path, size_t size)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 
 #define START_MS 60000u    /* to answer the first probe */
 #define STEADY_MS 10000u   /* alive so long: the back-off begins anew */
-#define TRIM_MS 2000u
+#define TRIM_MS 250u /* what a fast disk takes in between is above the limit */
 #define BACKOFF_MS_MIN 500u
 #define BACKOFF_MS_MAX 30000u
 
@@ -57,6 +58,7 @@ static void run_free(struct run *run)
 {
 	if (run->job)
 		prepare_cancel(run->job);
+	runner__measure_cancel(run);
 	prepared_free(run->prepared);
 	if (run->reach >= 0)
 		close(run->reach);
@@ -94,6 +96,10 @@ static void describe_end(struct run *run, char *text, size_t size)
 	int used;
 
 	runner__log_last(run, line, sizeof line);
+	if (run->over[0]) {
+		snprintf(text, size, "%s", run->over);
+		return;
+	}
 	if (run->stopped)
 		used = snprintf(text, size, "did not answer in %u s",
 				START_MS / 1000);
@@ -115,7 +121,8 @@ static void ended(struct run *run, uint64_t now)
 	if (answered && now > run->started_ms + STEADY_MS)
 		run->ends = 0;
 	run->failures = answered ? 0 : run->failures + 1;
-	run->started = run->stopped = false;
+	run->started = run->stopped = run->measured = false;
+	run->over[0] = '\0';
 	if (run->reach >= 0)
 		close(run->reach);
 	run->reach = -1;
@@ -195,6 +202,8 @@ void runner_state(struct runner *runner, const struct fencer_run *rows,
 	sweep(runner);
 }
 
+static void tick_run(struct run *run, uint64_t now);
+
 /* --- starting ---------------------------------------------------------------------- */
 
 static void start_answered(void *ctx, const struct fencer_answer *a,
@@ -253,6 +262,8 @@ static int build(struct run *run, struct run_spec *spec, struct fault *fault)
 		    in.uid != 0 &&
 		    chown(run->prepared->volumes[i].source, in.uid, in.uid) < 0)
 			code = fault_set(fault, BERTH_IO, "chown volume");
+	if (code == 0)
+		code = runner__uses_write(run, fault);
 	return code == 0 ? run_spec_build(&in, spec, fault) : code;
 }
 
@@ -317,7 +328,7 @@ static void stop_answered(void *ctx, const struct fencer_answer *a,
 	session_look(runner->agent->session);
 }
 
-static void give_up_start(struct run *run)
+static void stop_run(struct run *run)
 {
 	struct fencer_ask ask = { .type = FENCER_STOP,
 		.program = run->row.program, .gen = run->row.gen,
@@ -328,9 +339,23 @@ static void give_up_start(struct run *run)
 					 &ask) == 0;
 }
 
-/* --- preparing ------------------------------------------------------------------------ */
+void runner__measured(struct run *run, const char *over, uint64_t now)
+{
+	if (!*over) {
+		run->measured = true;
+		tick_run(run, now);
+	} else if (!run->started) {
+		run->failures++;
+		runner__set(run, RUN_FAILED, over);
+		runner__retry(run, now);
+	} else if (!run->stopped) {
+		runner__log_note(run, "%s: stopped", over);
+		snprintf(run->over, sizeof run->over, "%s", over);
+		stop_run(run);
+	}
+}
 
-static void tick_run(struct run *run, uint64_t now);
+/* --- preparing ------------------------------------------------------------------------ */
 
 /* A fault that another try may not meet does not count as a failed start: the
  * leader's own patience with a start decides (R24). */
@@ -382,13 +407,25 @@ static void tick_started(struct run *run, uint64_t now)
 			run->failures = 0;
 			runner__set(run, RUN_RUNNING, "");
 		} else if (now > run->started_ms + START_MS && !run->stopped) {
-			give_up_start(run);
+			stop_run(run);
 		}
 	}
 	if (now > run->trimmed_ms + TRIM_MS) {
 		run->trimmed_ms = now;
 		runner__log_trim(run);
 	}
+	if (run->prepared && now >= run->measure_ms && !run->usage &&
+	    run->runner->measuring == 0)
+		runner__measure(run);
+}
+
+/* Prepared, wanted and not started. */
+static void tick_start(struct run *run, uint64_t now)
+{
+	if (run->measured)
+		runner__start(run, now);
+	else if (!run->usage)
+		runner__measure(run);
 }
 
 static void tick_run(struct run *run, uint64_t now)
@@ -402,7 +439,7 @@ static void tick_run(struct run *run, uint64_t now)
 		tick_started(run, now);
 	else if (wanted && run->runner->session && run->prepared &&
 		 !run->asking && now >= run->retry_ms)
-		runner__start(run, now);
+		tick_start(run, now);
 }
 
 void runner_tick(struct runner *runner, uint64_t now_ms)
@@ -410,58 +447,6 @@ void runner_tick(struct runner *runner, uint64_t now_ms)
 	for (struct run *run = runner->runs; run; run = run->next)
 		tick_run(run, now_ms);
 	prepare_tick(runner->agent->prepare, now_ms);
-}
-
-/* --- what others ask ------------------------------------------------------------------- */
-
-uint32_t runner_statuses(struct runner *runner, struct agent_run *out,
-			 uint32_t max)
-{
-	uint32_t count = 0;
-
-	for (struct run *run = runner->runs; run && count < max;
-	     run = run->next) {
-		if (!run->status)
-			continue;
-		out[count++] = (struct agent_run){
-			.program = run->row.program, .gen = run->row.gen,
-			.epoch = run->row.epoch, .status = run->status,
-			.failures = run->failures,
-			.reason = { run->reason,
-				    (uint32_t)strlen(run->reason) },
-		};
-	}
-	return count;
-}
-
-bool runner_find(struct runner *runner, const struct hash *program,
-		 struct runner_target *out)
-{
-	bool lease = session_lease_valid(runner->agent->session);
-	struct run *best = NULL;
-
-	for (struct run *run = runner->runs; run; run = run->next)
-		if (hash_equal(&run->row.program, program) &&
-		    ((run->row.desired && lease) ||
-		     (run->row.hold && run->row.running)) &&
-		    (!best || run->row.epoch > best->row.epoch))
-			best = run;
-	if (!best)
-		return false;
-	memset(out, 0, sizeof *out);
-	out->gen = best->row.gen;
-	out->epoch = best->row.epoch;
-	out->status = best->status;
-	if (best->status != RUN_RUNNING || !best->prepared)
-		return true;
-	out->ready = runner__reach(best);
-	if (best->prepared->program.interface == INTERFACE_ASGI)
-		snprintf(out->unix_socket, sizeof out->unix_socket,
-			 "/proc/self/fd/%d", best->reach);
-	else
-		snprintf(out->netns, sizeof out->netns, "/proc/self/fd/%d",
-			 best->reach);
-	return true;
 }
 
 int runner_open(struct runner **out, struct agent *agent, struct fault *fault)
@@ -477,6 +462,8 @@ int runner_open(struct runner **out, struct agent *agent, struct fault *fault)
 		snprintf(path, sizeof path, "%s/%s", agent->config.directory,
 			 kinds[i]);
 		code = agent_directory(path, fault);
+		if (code == 0 && chmod(path, 0700) < 0)
+			code = fault_set(fault, BERTH_IO, "%s: chmod", path);
 	}
 	if (code != 0) {
 		free(runner);

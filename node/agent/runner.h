@@ -20,6 +20,10 @@ void runner_tick(struct runner *runner, uint64_t now_ms);
 uint32_t runner_statuses(struct runner *runner, struct agent_run *out,
 			 uint32_t max);
 
+struct cache_pins;
+/* Pins what runs take from the cache. */
+void runner_pins(const struct runner *runner, struct cache_pins *pins);
+
 /* Where requests for a program go. */
 struct runner_target {
 	bool ready;           /* it answered the probe */

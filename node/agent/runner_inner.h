@@ -6,6 +6,8 @@
 #include "node/agent/runner.h"
 #include "node/agent/runner_spec.h"
 
+struct usage_work;
+
 struct run {
 	struct run *next;
 	struct runner *runner;
@@ -22,6 +24,10 @@ struct run {
 	bool asking;               /* START waits for its answer */
 	bool started;              /* the fencer took a START, or told of it */
 	bool stopped;              /* we asked for a stop: it did not answer */
+	bool measured;             /* its disk, since it last ended */
+	uint64_t measure_ms;       /* when it is measured again */
+	struct usage_work *usage;  /* being measured, or NULL */
+	char over[256];            /* why we stopped it: its disk is full */
 	struct prepare_job *job;
 	struct prepared *prepared;
 	/* How the program is reached: its network namespace (binary) or its
@@ -32,6 +38,7 @@ struct run {
 struct runner {
 	struct agent *agent;
 	struct run *runs;
+	uint32_t measuring; /* in the pool */
 	bool session;
 };
 
@@ -41,6 +48,14 @@ void runner__directory(const struct run *run, char path[PREPARE_PATH_MAX]);
 bool runner__reach(struct run *run);
 /* Does the program take connections? */
 bool runner__probe(struct run *run);
+
+/* Notes which parts of the cache a start takes. */
+MUST_CHECK int runner__uses_write(const struct run *run, struct fault *fault);
+/* Measures in the pool what a prepared run takes of the disk ... */
+void runner__measure(struct run *run);
+void runner__measure_cancel(struct run *run);
+/* ... and tells: `over` says what is above its size, or is empty. */
+void runner__measured(struct run *run, const char *over, uint64_t now_ms);
 
 /* The run's log, opened for appending; -1. */
 int runner__log_open(struct runner *runner, const struct hash *program);
