@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "node/agent/confine.h"
@@ -112,10 +113,13 @@ static void priority_reset(void)
 
 static void signals_reset(void)
 {
+	static const uint64_t by_default[8]; /* SIG_DFL, in any layout */
 	sigset_t none;
 
+	/* Not by signal(): glibc keeps its own two to itself, and who starts
+	 * us by posix_spawn, as make does, has them ignored. */
 	for (int signum = 1; signum < NSIG; signum++)
-		signal(signum, SIG_DFL);
+		syscall(SYS_rt_sigaction, signum, by_default, NULL, 8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
