@@ -217,6 +217,9 @@ static int listen_http(struct edge *edge, struct fault *fault)
 		.timeout_ms = HTTP_TIMEOUT_MS,
 		.connections_max = HTTP_CONNECTIONS_MAX,
 		.server = "berth",
+		/* libwebsockets 4.1 may give a later POST of a connection
+		 * its own head as its body (httpd.h). */
+		.close_each = true,
 	};
 	char path[4096];
 	const struct httpd_listen listens[] = {
