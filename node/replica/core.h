@@ -34,12 +34,16 @@ struct core_config {
 };
 
 /* Called on the edge loop. */
+#define CORE_EFFECT_GAP ((enum fsm_effect_type)0)
+
 struct core_events {
 	void *ctx;
 	/* Bytes for an agent: route.replica is us, or a peer to relay to. */
 	void (*agent_send)(void *ctx, const struct agent_route *route,
 			   uint8_t type, const void *payload, size_t size);
-	/* Effects of applied entries, in order; texts are good until return. */
+	/* Effects of applied entries, in order; texts are good until return.
+	 * One of type CORE_EFFECT_GAP: a snapshot took the place of entries
+	 * up to its stamp, whose effects are not known here. */
 	void (*effects)(void *ctx, const struct fsm_effect *effects,
 			uint32_t count);
 	/* Leader (0: none) and term changed. */

@@ -173,6 +173,18 @@ static bool on_snapshot_write(void *view,
 	return fsm_snapshot_write(view, &out);
 }
 
+/* What the entries that it stands for did is not known here. */
+static void tell_gap(struct core *core, uint64_t index)
+{
+	const struct fsm_effect gap = { .type = CORE_EFFECT_GAP,
+					.stamp = stamp_make(index + 1, 0) - 1 };
+
+	core->effect_count = 0;
+	core->text_size = 0;
+	on_effect(core, &gap);
+	core__tell_effects(core);
+}
+
 static int on_restore(void *ctx,
 		      bool (*source)(void *source_ctx, void *data, size_t size),
 		      void *source_ctx)
@@ -190,6 +202,8 @@ static int on_restore(void *ctx,
 	core__state_release(core, old);
 	fsm_status(core_view(core), &status);
 	applied(core, status.index);
+	if (core->replica != NULL) /* not our own one at the start */
+		tell_gap(core, status.index);
 	return 0;
 }
 

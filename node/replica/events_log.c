@@ -336,20 +336,24 @@ static int write_all(struct events_log *log, uint64_t at, const uint8_t *data,
 	return 0;
 }
 
-static void drop_oldest(struct events_log *log)
+static void drop_first(struct events_log *log)
 {
 	char path[4096];
 
+	path_of(log, log->segments[0].number, path);
+	unlink(path);
+	log->count -= log->segments[0].count;
+	log->segment_count--;
+	memmove(&log->segments[0], &log->segments[1],
+		log->segment_count * sizeof log->segments[0]);
+}
+
+static void drop_oldest(struct events_log *log)
+{
 	while (log->segment_count > 1 &&
 	       (log->count - log->segments[0].count >= log->keep ||
-		log->segment_count == SEGMENTS_MAX)) {
-		path_of(log, log->segments[0].number, path);
-		unlink(path);
-		log->count -= log->segments[0].count;
-		log->segment_count--;
-		memmove(&log->segments[0], &log->segments[1],
-			log->segment_count * sizeof log->segments[0]);
-	}
+		log->segment_count == SEGMENTS_MAX))
+		drop_first(log);
 }
 
 /* The stamp before the first event we ever keep: 0 when that is of the first
@@ -359,7 +363,31 @@ static stamp_t before_first(stamp_t stamp)
 	return stamp_index(stamp) <= 8 ? 0 : stamp - 1;
 }
 
-static int roll(struct events_log *log, stamp_t next, struct fault *fault)
+static int roll(struct events_log *log, stamp_t next, struct fault *fault);
+
+/* A new segment that begins behind the gap, and nothing before it. */
+static int skip_gap(struct events_log *log, stamp_t gap, struct fault *fault)
+{
+	int code;
+
+	pthread_mutex_lock(&log->mutex);
+	log->last = gap;
+	log->last_ordinal = UINT32_MAX;
+	pthread_mutex_unlock(&log->mutex);
+	code = roll(log, gap, fault);
+	if (code)
+		return code;
+	log_info("events", "a snapshot took the place of entries: events "
+		 "begin anew after %" PRIu64, gap);
+	pthread_mutex_lock(&log->mutex);
+	while (log->segment_count > 1)
+		drop_first(log);
+	pthread_mutex_unlock(&log->mutex);
+	return 0;
+}
+
+/* `before`: the stamp before its first event, if it is the first segment. */
+static int roll(struct events_log *log, stamp_t before, struct fault *fault)
 {
 	struct segment segment = { .size = HEAD_SIZE };
 	struct wire head = { 0 };
@@ -369,7 +397,7 @@ static int roll(struct events_log *log, stamp_t next, struct fault *fault)
 	if (log->segment_count)
 		segment.number = log->segments[log->segment_count - 1].number
 				 + 1;
-	segment.before = log->last ? log->last : before_first(next);
+	segment.before = log->last ? log->last : before;
 	if (log->fd >= 0) {
 		fdatasync(log->fd);
 		close(log->fd);
@@ -447,8 +475,15 @@ int events_log_append(struct events_log *log, const struct event *events,
 	while (i < count && !is_new(log, &events[i]))
 		i++;
 	while (i < count && code == 0) {
+		if (!events[i].type) {
+			if (events[i].stamp > log->last)
+				code = skip_gap(log, events[i].stamp, fault);
+			i++;
+			continue;
+		}
 		if (must_roll(log, &events[i])) {
-			code = roll(log, events[i].stamp, fault);
+			code = roll(log, before_first(events[i].stamp),
+				    fault);
 			if (code)
 				break;
 		}
@@ -460,6 +495,9 @@ int events_log_append(struct events_log *log, const struct event *events,
 			while (end < count &&
 			       events[end].stamp == events[end - 1].stamp)
 				end++;
+		for (uint32_t j = i; j < end; j++)
+			if (!events[j].type)
+				end = j;
 		code = write_run(log, &events[i], end - i, fault);
 		i = end;
 	}

@@ -278,6 +278,41 @@ static void a_late_start_is_told(void **state)
 	events_log_close(log);
 }
 
+/* So has one that was given a snapshot while it ran: what it has of the time
+ * before is no whole story any more. */
+static void a_gap_is_told(void **state)
+{
+	const struct event gap = { .stamp = stamp_make(101, 0) - 1 };
+	const struct event old = { .stamp = stamp_make(40, 0) - 1 };
+	struct events_log *log = open_log(1000);
+	struct fault fault = { 0 };
+	struct seen seen;
+	stamp_t oldest, last;
+
+	(void)state;
+	append(log, 1, 30, 1);
+	last = events_log_last(log);
+	assert_int_equal(events_log_append(log, &gap, 1, &fault), 0);
+	assert_int_equal(look(log, last, 10, &seen, &oldest), BERTH_NOTFOUND);
+	assert_true(oldest == gap.stamp);
+	assert_int_equal(look(log, oldest, 10, &seen, &oldest), 0);
+	assert_int_equal(seen.count, 0);
+	append(log, 99, 5, 1); /* 99 and 100 are of the snapshot */
+	for (int turn = 0; turn < 2; turn++) {
+		assert_int_equal(look(log, gap.stamp, 10, &seen, &oldest), 0);
+		assert_int_equal(seen.count, 3);
+		assert_int_equal(look(log, last, 10, &seen, &oldest),
+				 BERTH_NOTFOUND);
+		events_log_close(log);
+		log = open_log(1000);
+	}
+	/* What was seen leaves no gap. */
+	assert_int_equal(events_log_append(log, &old, 1, &fault), 0);
+	assert_int_equal(look(log, gap.stamp, 10, &seen, &oldest), 0);
+	assert_int_equal(seen.count, 3);
+	events_log_close(log);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -290,6 +325,7 @@ int main(void)
 		CASE(oldest_go_whole),
 		CASE(stamps_stay_whole),
 		CASE(a_late_start_is_told),
+		CASE(a_gap_is_told),
 	};
 
 	return cmocka_run_group_tests_name("replica_events", tests, NULL,
