@@ -160,11 +160,17 @@ static int decode(const struct http_answer *answer, json_t **out)
 static int get_stale(struct cli *cli, const char *path,
 		     struct http_answer *answer)
 {
+	static const char asked[] = "&consistency=leader";
+	const char *at = strstr(path, asked);
 	char stale[2048], age[32] = "?";
 	int code;
 
-	snprintf(stale, sizeof stale, "%s%cconsistency=stale", path,
-		 strchr(path, '?') ? '&' : '?');
+	if (at)
+		snprintf(stale, sizeof stale, "%.*s&consistency=stale%s",
+			 (int)(at - path), path, at + sizeof asked - 1);
+	else
+		snprintf(stale, sizeof stale, "%s%cconsistency=stale", path,
+			 strchr(path, '?') ? '&' : '?');
 	http_answer_fini(answer);
 	code = ask(cli, "GET", stale, NULL, answer);
 	if (code == 0 && answer->status == 200) {

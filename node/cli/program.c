@@ -25,7 +25,8 @@ CLI_COMMAND(cmd_program_list)
 	char path[512];
 
 	cli_parse(cli, command, argc, argv, options, values, 0, 0, NULL);
-	snprintf(path, sizeof path, "/admin/v1/programs?state=%s&owner=%s",
+	snprintf(path, sizeof path, "/admin/v1/programs?state=%s&owner=%s"
+		 "&consistency=leader",
 		 values[0].value ? values[0].value : "",
 		 values[1].value ? values[1].value : "");
 	return cli_show_pages(cli, path, "programs", columns, COUNT_OF(columns));

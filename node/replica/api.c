@@ -8,6 +8,7 @@
 #include "node/replica/api_internal.h"
 
 #define TICK_MS 100u
+#define API_THERE_BODY_MAX 4096u /* of what is sent on to be redirected */
 
 static const struct api_route routes[] = {
 	{ .method = "GET", .path = "/health", .consistency = STALE,
@@ -20,12 +21,12 @@ static const struct api_route routes[] = {
 	{ .method = "GET", .path = "/api/v0/nodes", .consistency = STALE,
 	  .open = true, .collection = COLLECTION_CRNS, .view = api_v0_nodes },
 	{ .method = "GET", .path = "/api/v0/allocation/{hash}",
-	  .consistency = STALE, .open = true,
+	  .consistency = STALE, .open = true, .at_leader = true,
 	  .collection = COLLECTION_PROGRAMS, .copy = COPY_PROGRAM,
 	  .render = api_v0_allocation },
 	{ .method = "*", .path = "/vm/{hash}...",
 	  .consistency = LINEARIZABLE, .open = true, .fallback = true,
-	  .copy = COPY_PROGRAM, .render = api_door },
+	  .at_leader = true, .copy = COPY_PROGRAM, .render = api_door },
 	{ .method = "GET", .path = "/admin/v1/cluster",
 	  .consistency = LINEARIZABLE, .copy = COPY_STATUS | COPY_REPLICA,
 	  .render = api_cluster },
@@ -37,18 +38,18 @@ static const struct api_route routes[] = {
 	  .view = api_crns },
 	{ .method = "GET", .path = "/admin/v1/crns/{hash}",
 	  .consistency = LINEARIZABLE, .collection = COLLECTION_CRNS,
-	  .copy = COPY_CRN, .render = api_crn },
+	  .at_leader = true, .copy = COPY_CRN, .render = api_crn },
 	{ .method = "GET", .path = "/admin/v1/programs",
 	  .consistency = LINEARIZABLE, .collection = COLLECTION_PROGRAMS,
-	  .view = api_programs },
+	  .runs = true, .view = api_programs },
 	{ .method = "GET", .path = "/admin/v1/programs/{hash}",
 	  .consistency = LINEARIZABLE, .collection = COLLECTION_PROGRAMS,
-	  .want_run = true, .copy = COPY_PROGRAM | COPY_REASON,
-	  .render = api_program },
+	  .want_run = true, .at_leader = true,
+	  .copy = COPY_PROGRAM | COPY_REASON, .render = api_program },
 	{ .method = "GET", .path = "/admin/v1/programs/{hash}/where",
 	  .consistency = LINEARIZABLE, .collection = COLLECTION_PROGRAMS,
-	  .want_run = true, .copy = COPY_PROGRAM | COPY_REASON,
-	  .render = api_where },
+	  .want_run = true, .at_leader = true,
+	  .copy = COPY_PROGRAM | COPY_REASON, .render = api_where },
 	{ .method = "GET", .path = "/admin/v1/programs/{hash}/logs",
 	  .consistency = LINEARIZABLE, .fallback = true,
 	  .copy = COPY_PROGRAM, .render = api_logs },
@@ -80,6 +81,7 @@ void api_free(struct api_request *request)
 	free(request->body);
 	free(request->copy.texts);
 	free(request->subjects);
+	free(request->rows);
 	jsonw_fini(&request->json);
 	free(request);
 	edge_release(edge);
@@ -229,6 +231,22 @@ static void view_work(struct edge_view_job *job, const struct fsm_view *view)
 	request->route->view(request, view);
 }
 
+static void rows_told(struct core_call *call)
+{
+	struct api_request *request = (struct api_request *)(void *)
+		((char *)call - offsetof(struct api_request, call));
+
+	api_rows_fill(request);
+	api_respond_json(request, 200);
+}
+
+static bool ask_rows(struct api_request *request)
+{
+	request->call = (struct core_call){ .run = api_rows_run,
+					    .done = rows_told };
+	return core_post(request->edge->core, &request->call) == 0;
+}
+
 static void viewed(struct edge_view_job *job, int code)
 {
 	struct api_request *request = of_job(job);
@@ -240,7 +258,7 @@ static void viewed(struct edge_view_job *job, int code)
 	else if (request->error)
 		api_fail(request, request->status, request->error, "%s",
 			 request->message);
-	else
+	else if (!request->row_count || !ask_rows(request))
 		api_respond_json(request, 200);
 }
 
@@ -250,6 +268,10 @@ static void fetch(struct api_request *request)
 	int code;
 
 	if (route->view) {
+		if (route->runs && request->consistency != STALE &&
+		    edge_is_leader(request->edge))
+			request->rows = calloc(API_PAGE_SIZE_MAX,
+					       sizeof *request->rows);
 		request->job.work = view_work;
 		request->job.done = viewed;
 		edge_view(request->edge, &request->job);
@@ -348,13 +370,41 @@ static void read_lost(struct api_request *request, int code)
 							     : code);
 }
 
+static void read_here(struct api_request *request)
+{
+	request->read.ctx = request;
+	request->read.done = read_done;
+	request->read.want_run = request->route->want_run;
+	request->read.program = request->hash;
+	edge_read(request->edge, &request->read);
+}
+
+static void leader_lost(struct api_request *request, int code)
+{
+	(void)code; /* a read: ask anew */
+	read_here(request);
+}
+
+/* A follower learns what is committed a heartbeat later; a single record is
+ * sooner read at the leader, as linearizable as here. */
+static bool read_there(const struct api_request *request)
+{
+	const struct edge *edge = request->edge;
+
+	return request->route->at_leader && request->http &&
+	       !request->wait_until_ms && !edge_is_leader(edge) &&
+	       edge->leader && relay_up(edge->relay, edge->leader) &&
+	       request->body_size < API_THERE_BODY_MAX;
+}
+
 static void read_request(struct api_request *request)
 {
 	struct edge *edge = request->edge;
 
 	if (request->consistency == LEADER && !edge_is_leader(edge)) {
 		if (request->http)
-			api_forward(request, edge->leader, false, read_lost);
+			api_forward(request, edge->leader, false, true,
+				    read_lost);
 		else
 			api_fail_code(request, BERTH_NOTLEADER);
 		return;
@@ -362,11 +412,11 @@ static void read_request(struct api_request *request)
 	/* How a program runs is known to the leader only: ask it even then. */
 	if (request->consistency == LINEARIZABLE ||
 	    (request->consistency == LEADER && request->route->want_run)) {
-		request->read.ctx = request;
-		request->read.done = read_done;
-		request->read.want_run = request->route->want_run;
-		request->read.program = request->hash;
-		edge_read(edge, &request->read);
+		if (read_there(request))
+			api_forward(request, edge->leader, false, true,
+				    leader_lost);
+		else
+			read_here(request);
 		return;
 	}
 	proceed(request);
@@ -416,7 +466,8 @@ static void mutate(struct api_request *request)
 		log_info("api", "%s %s by %s, to replica %" PRIu64,
 			 request->method, request->path, request->who,
 			 edge->leader);
-		api_forward(request, edge->leader, false, mutation_lost);
+		api_forward(request, edge->leader, false, false,
+			    mutation_lost);
 	} else {
 		api_fail_code(request, BERTH_NOTLEADER);
 	}

@@ -65,6 +65,22 @@ static void copy_program(struct api_request *request,
 					       sizeof copy->explained);
 }
 
+void api_rows_run(struct core *core, struct core_call *call)
+{
+	struct api_request *request = (struct api_request *)(void *)
+		((char *)call - offsetof(struct api_request, call));
+	const struct driver *driver = core_driver(core);
+	struct agent_run run;
+
+	for (uint32_t i = 0; i < request->row_count; i++) {
+		struct api_run_row *row = &request->rows[i];
+
+		if (driver_run_status(driver, &row->program, &run) &&
+		    run.epoch == row->epoch && run.gen == row->gen)
+			row->status = run.status;
+	}
+}
+
 void api_copy_run(struct core *core, struct core_call *call)
 {
 	struct api_request *request = (struct api_request *)(void *)

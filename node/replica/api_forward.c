@@ -71,6 +71,7 @@ static void encode(const struct api_request *request, uint64_t id,
 }
 
 void api_forward(struct api_request *request, uint64_t peer, bool local_only,
+		 bool of_leader,
 		 void (*lost)(struct api_request *request, int code))
 {
 	struct relay *relay = request->edge->relay;
@@ -87,6 +88,7 @@ void api_forward(struct api_request *request, uint64_t peer, bool local_only,
 	f->ask.id = relay_ask_id(relay);
 	f->ask.answer = PEER_FORWARD_ANSWER;
 	f->ask.ctx = f;
+	f->ask.of_leader = of_leader;
 	f->ask.done = answered;
 	encode(request, f->ask.id, local_only, &w);
 	metric_add(&request->edge->metrics.forwarded, 1);

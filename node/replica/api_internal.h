@@ -23,6 +23,15 @@ enum collection { COLLECTION_NONE = 0, COLLECTION_PROGRAMS, COLLECTION_CRNS };
 
 struct api_request;
 
+/* One row of a list, whose "status" ends there in the JSON. */
+struct api_run_row {
+	struct hash program;
+	uint64_t gen;
+	stamp_t epoch;
+	size_t end;
+	enum run_status status; /* 0: not known */
+};
+
 /* A program, its CRN and what the state says, copied on the consensus loop:
  * texts point into `texts`. */
 struct api_copy {
@@ -49,6 +58,8 @@ struct api_route {
 	bool mutation; /* needs authority, goes to the leader */
 	bool fallback; /* without a leader a stale answer is better than none */
 	bool want_run; /* how the program runs, from the leader */
+	bool runs;     /* a list with how each runs, if this is the leader */
+	bool at_leader; /* linearizable there at once; here a beat later */
 	unsigned copy; /* records to copy, then render */
 	void (*render)(struct api_request *request);
 	/* or in the pool, on a view; then the JSON is sent */
@@ -95,6 +106,8 @@ struct api_request {
 	bool batch;
 	struct agent_log *log;
 	uint32_t peer_at;
+	struct api_run_row *rows; /* API_PAGE_SIZE_MAX of them */
+	uint32_t row_count;
 };
 
 struct api {
@@ -134,7 +147,9 @@ MUST_CHECK bool api_param_duration(struct api_request *request,
 
 /* --- api_forward.c -------------------------------------------------------- */
 
+/* of_leader: lost as soon as another leads. */
 void api_forward(struct api_request *request, uint64_t peer, bool local_only,
+		 bool of_leader,
 		 void (*lost)(struct api_request *request, int code));
 void api_forward_answer(struct api_request *request, int status,
 			const char *content_type, const void *body,
@@ -143,6 +158,8 @@ void api_forward_answer(struct api_request *request, int status,
 /* --- api_copy.c: on the consensus loop ------------------------------------ */
 
 void api_copy_run(struct core *core, struct core_call *call);
+/* How the rows of a list run. */
+void api_rows_run(struct core *core, struct core_call *call);
 
 /* --- api_json.c ----------------------------------------------------------- */
 
@@ -164,13 +181,26 @@ struct api_program_row {
 	uint64_t c_ms;
 	const struct fsm_move *moves;
 	uint32_t move_count;
+	size_t *status_end; /* gives where "status" ends in the JSON; or NULL */
 };
 void api_json_program(struct json_writer *w, const struct api_program_row *row);
-/* Why it is not placed, in words; false: it is, or is not wanted. */
+
+/* --- api_reason.c --------------------------------------------------------- */
+
+/* Why it is not placed, is held or still stops, in words; false: its CRN is
+ * there and has it. */
 bool api_reason(const struct fsm_view *view, const struct api *api, slot_t slot,
 		const struct fsm_program *program, enum place_reason *reason,
 		char *text, size_t size);
 const char *api_reason_name(enum place_reason reason);
+/* Its CRN is silent, or there with another machine. */
+bool api_away(const struct fsm_program *p, const struct fsm_crn *crn);
+/* How it is on its way to running, in words; run: NULL if nothing was heard.
+ * Gives the reason's code; NULL: there is nothing to explain. */
+const char *api_run_reason(const struct fsm_program *p,
+			   const struct fsm_crn *crn,
+			   const struct agent_run *run, char *text,
+			   size_t size);
 bool api_run_of(const struct api_request *request,
 		const struct fsm_program *program);
 
@@ -185,6 +215,7 @@ void api_program(struct api_request *request);
 void api_where(struct api_request *request);
 void api_crns(struct api_request *request, const struct fsm_view *view);
 void api_programs(struct api_request *request, const struct fsm_view *view);
+void api_rows_fill(struct api_request *request); /* what api_rows_run gave */
 void api_v0_plan(struct api_request *request, const struct fsm_view *view);
 void api_v0_nodes(struct api_request *request, const struct fsm_view *view);
 void api_v0_allocation(struct api_request *request);

@@ -59,28 +59,6 @@ const char *api_guarantee(enum guarantee guarantee)
 	return guarantee == GUARANTEE_HOLD ? "exclusive-hold" : "exclusive";
 }
 
-const char *api_reason_name(enum place_reason reason)
-{
-	return reason == PLACE_OK ? "placing" : place_reason_name(reason);
-}
-
-bool api_reason(const struct fsm_view *view, const struct api *api, slot_t slot,
-		const struct fsm_program *program, enum place_reason *reason,
-		char *text, size_t size)
-{
-	struct place_verdict verdict = { 0 };
-
-	if (program->state == PROGRAM_ASSIGNED)
-		return false;
-	place_choose(view, api->overlay, slot, &verdict);
-	*reason = verdict.reason;
-	if (verdict.reason == PLACE_OK)
-		snprintf(text, size, "a CRN is chosen, being committed");
-	else
-		place_explain(view, slot, &verdict, text, size);
-	return true;
-}
-
 static const char *class_name(enum crn_class class)
 {
 	return class == CRN_FENCED ? "fenced" : "unfenced";
@@ -235,6 +213,8 @@ void api_json_program(struct json_writer *w, const struct api_program_row *row)
 		jsonw_string(w, "status", run_status_name(row->run->status));
 	else
 		jsonw_null(w, "status");
+	if (row->status_end)
+		*row->status_end = w->size;
 	crn_of(w, row);
 	epoch(w, p);
 	jsonw_string(w, "guarantee", api_guarantee(p->guarantee));

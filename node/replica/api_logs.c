@@ -49,7 +49,7 @@ static void next_peer(struct api_request *request)
 		uint64_t id = edge->config.peers[request->peer_at++].id;
 
 		if (id != edge->config.id && relay_up(edge->relay, id)) {
-			api_forward(request, id, true, lost);
+			api_forward(request, id, true, false, lost);
 			return;
 		}
 	}

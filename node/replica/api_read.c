@@ -177,22 +177,17 @@ bool api_run_of(const struct api_request *request,
 	       read->run.epoch == p->epoch && read->run.gen == p->gen;
 }
 
-static bool give_reason(const struct api_request *request, const char **code,
-			const char **message)
+static const char *reason_of(struct api_request *request,
+			     const struct agent_run *run)
 {
-	const struct api_copy *copy = &request->copy;
+	struct api_copy *copy = &request->copy;
 
-	if (copy->has_verdict) {
-		*code = api_reason_name(copy->reason);
-		*message = copy->explained;
-		return true;
-	}
-	if (!api_run_of(request, &copy->program) ||
-	    !request->read.run.reason.size)
-		return false;
-	*code = run_status_name(request->read.run.status);
-	*message = NULL; /* the run's own text */
-	return true;
+	if (copy->has_verdict)
+		return api_reason_name(copy->reason);
+	if (!copy->has_crn)
+		return NULL;
+	return api_run_reason(&copy->program, &copy->crn, run, copy->explained,
+			      sizeof copy->explained);
 }
 
 static struct api_program_row row_of(struct api_request *request)
@@ -208,13 +203,8 @@ static struct api_program_row row_of(struct api_request *request)
 
 	if (api_run_of(request, &copy->program))
 		row.run = &request->read.run;
-	if (give_reason(request, &row.reason, &row.explained) &&
-	    !row.explained) {
-		snprintf(copy->explained, sizeof copy->explained, "%.*s",
-			 (int)request->read.run.reason.size,
-			 request->read.run.reason.data);
-		row.explained = copy->explained;
-	}
+	row.reason = reason_of(request, row.run);
+	row.explained = copy->explained;
 	return row;
 }
 
@@ -234,11 +224,13 @@ void api_program(struct api_request *request)
 /* One word for people: how it runs if that is known, else its state. */
 static const char *where_state(const struct api_program_row *row)
 {
-	if (row->program->state == PROGRAM_REVOKING)
+	const struct fsm_program *p = row->program;
+
+	if (p->state == PROGRAM_REVOKING)
 		return "stopping";
-	if (row->program->state != PROGRAM_ASSIGNED)
-		return api_program_state(row->program);
-	if (row->crn && !row->crn->alive)
+	if (p->state != PROGRAM_ASSIGNED)
+		return api_program_state(p);
+	if (row->crn && api_away(p, row->crn))
 		return "held";
 	return row->run ? run_status_name(row->run->status) : "assigned";
 }

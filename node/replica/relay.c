@@ -141,11 +141,14 @@ bool relay_agent_down(struct relay *relay, uint64_t id, uint64_t link,
 	return peer && batch_add(peer, false, &item);
 }
 
+static void asks_of_leader_end(struct relay *relay);
+
 void relay_term(struct relay *relay)
 {
 	for (uint32_t i = 0; i < relay->peer_count; i++)
 		for (uint32_t j = 0; j < 2; j++)
 			relay->peers[i].batches[j].wire.size = 0;
+	asks_of_leader_end(relay);
 }
 
 /* --- questions ------------------------------------------------------------ */
@@ -192,6 +195,21 @@ static void asks_end(struct relay *relay, uint64_t peer, uint64_t now, int code)
 		if ((peer && (*at)->peer == peer) ||
 		    (now && (*at)->deadline_ms <= now)) {
 			answer(relay, at, code, NULL, 0);
+			at = &relay->asks;
+		} else {
+			at = &(*at)->next;
+		}
+	}
+}
+
+/* A leader that hangs is not waited for when there is another. */
+static void asks_of_leader_end(struct relay *relay)
+{
+	struct relay_ask **at = &relay->asks;
+
+	while (*at) {
+		if ((*at)->of_leader && (*at)->peer != relay->edge->leader) {
+			answer(relay, at, BERTH_CLOSED, NULL, 0);
 			at = &relay->asks;
 		} else {
 			at = &(*at)->next;

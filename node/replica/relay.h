@@ -37,6 +37,7 @@ struct relay_ask {
 	struct relay_ask *next;
 	uint64_t id, peer, deadline_ms;
 	enum peer_frame answer; /* the type that answers */
+	bool of_leader;         /* CLOSED once another leads: nothing is lost */
 	void *ctx;
 	void (*done)(struct relay_ask *ask, int code, const uint8_t *payload,
 		     size_t size);
