@@ -32,39 +32,41 @@ void lease_clock_init(struct lease_clock *clock)
 {
 	clock->boottime_ns = clock_ns(CLOCK_BOOTTIME);
 	clock->raw_ns = clock_ns(CLOCK_MONOTONIC_RAW);
-	clock->last_ms = 0;
+	clock->agent_ns = clock->leader_ns = 0;
 }
 
-/* Neither clock should ever go back; one that does counts as standing still,
- * which the other side of max and min makes up for. */
-static uint64_t elapsed_ms(uint64_t now_ns, uint64_t anchor_ns)
+/* What a clock counted since it was last read. Neither should ever go back;
+ * one that does stands still until it has caught up. */
+static uint64_t span(uint64_t *last_ns, uint64_t now_ns)
 {
-	return now_ns > anchor_ns ? (now_ns - anchor_ns) / NS_PER_MS : 0;
+	uint64_t ns = now_ns > *last_ns ? now_ns - *last_ns : 0;
+
+	*last_ns += ns;
+	return ns;
 }
 
-static uint64_t forward(struct lease_clock *clock, uint64_t ms)
+/* Span by span, not over all of the time: a clock that is ahead since long ago
+ * would hide for as long that it goes too slowly now. */
+static void read_both(struct lease_clock *clock)
 {
-	if (ms > clock->last_ms)
-		clock->last_ms = ms;
-	return clock->last_ms;
+	uint64_t boottime, raw;
+
+	boottime = span(&clock->boottime_ns, clock_ns(CLOCK_BOOTTIME));
+	raw = span(&clock->raw_ns, clock_ns(CLOCK_MONOTONIC_RAW));
+	clock->agent_ns += boottime > raw ? boottime : raw;
+	clock->leader_ns += boottime < raw ? boottime : raw;
 }
 
 uint64_t lease_clock_agent_ms(struct lease_clock *clock)
 {
-	uint64_t boottime, raw;
-
-	boottime = elapsed_ms(clock_ns(CLOCK_BOOTTIME), clock->boottime_ns);
-	raw = elapsed_ms(clock_ns(CLOCK_MONOTONIC_RAW), clock->raw_ns);
-	return forward(clock, boottime > raw ? boottime : raw);
+	read_both(clock);
+	return clock->agent_ns / NS_PER_MS;
 }
 
 uint64_t lease_clock_leader_ms(struct lease_clock *clock)
 {
-	uint64_t boottime, raw;
-
-	boottime = elapsed_ms(clock_ns(CLOCK_BOOTTIME), clock->boottime_ns);
-	raw = elapsed_ms(clock_ns(CLOCK_MONOTONIC_RAW), clock->raw_ns);
-	return forward(clock, boottime < raw ? boottime : raw);
+	read_both(clock);
+	return clock->leader_ns / NS_PER_MS;
 }
 
 void clock_wall_text(uint64_t wall_ms, char *text, size_t size)

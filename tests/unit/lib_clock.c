@@ -43,6 +43,21 @@ static void test_agent_takes_more_leader_less(void **state)
 	assert_in_range(lease_clock_agent_ms(&clock), 5000, 5900);
 }
 
+/* A clock that came to be ahead long ago and is slowed down now: the other one
+ * counts. Over all of the time the first would hide it for 5 s. */
+static void test_old_lead_hides_no_slowness(void **state)
+{
+	struct lease_clock clock;
+
+	(void)state;
+	lease_clock_init(&clock);
+	clock.boottime_ns -= 5000000000u;
+	assert_in_range(lease_clock_agent_ms(&clock), 5000, 5900);
+	clock.raw_ns -= 5000000000u;
+	assert_in_range(lease_clock_agent_ms(&clock), 10000, 10900);
+	assert_in_range(lease_clock_leader_ms(&clock), 0, 900);
+}
+
 static void test_never_back(void **state)
 {
 	struct lease_clock clock;
@@ -78,6 +93,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_counts_from_anchor),
 		cmocka_unit_test(test_agent_takes_more_leader_less),
+		cmocka_unit_test(test_old_lead_hides_no_slowness),
 		cmocka_unit_test(test_never_back),
 		cmocka_unit_test(test_text),
 	};
