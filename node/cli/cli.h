@@ -132,6 +132,7 @@ CLI_COMMAND(cmd_cluster_status);
 CLI_COMMAND(cmd_replica_list);
 CLI_COMMAND(cmd_crn_list);
 CLI_COMMAND(cmd_crn_show);
+CLI_COMMAND(cmd_crn_fence_confirm);
 CLI_COMMAND(cmd_program_list);
 CLI_COMMAND(cmd_program_show);
 CLI_COMMAND(cmd_program_where);

@@ -14,6 +14,8 @@ const struct cli_command cli_commands[] = {
 	{ "crn", "list", "", "compute resource nodes", cmd_crn_list },
 	{ "crn", "show", "CRN", "one CRN, with the programs on it",
 	  cmd_crn_show },
+	{ "crn", "fence-confirm", "CRN", "attest that its machine was seen off",
+	  cmd_crn_fence_confirm },
 	{ "program", "upload", "PATH ENTRYPOINT",
 	  "publish a program as signed messages", cmd_program_upload },
 	{ "program", "list", "", "programs and where they run",

@@ -217,6 +217,9 @@ void api_json_program(struct json_writer *w, const struct api_program_row *row)
 		*row->status_end = w->size;
 	crn_of(w, row);
 	epoch(w, p);
+	/* Of the run: an orphan's are not those of its CRN today (R23). */
+	api_json_stamp(w, "session", row->crn ? p->session : 0);
+	maybe_hash(w, "host", row->crn && !hash_is_zero(&p->host), &p->host);
 	jsonw_string(w, "guarantee", api_guarantee(p->guarantee));
 	jsonw_bool(w, "held", p->hold && row->crn);
 	reason(w, row);
