@@ -32,8 +32,12 @@ static void on_effects(void *ctx, const struct fsm_effect *effects,
 {
 	struct cores_replica *r = ctx;
 
-	for (uint32_t i = 0; i < count; i++)
-		r->assigned += effects[i].type == EFFECT_ASSIGNED;
+	for (uint32_t i = 0; i < count; i++) {
+		if (effects[i].type == CORE_EFFECT_GAP)
+			r->gaps++;
+		else if (effects[i].type == EFFECT_ASSIGNED)
+			r->assigned++;
+	}
 }
 
 static void on_leader(void *ctx, uint64_t leader, uint64_t term)
@@ -121,6 +125,7 @@ void cores_start(struct cores *c, uint64_t id)
 
 	r->leader = r->term = r->index = 0;
 	r->assigned = 0;
+	r->gaps = 0;
 	r->closing = false;
 	open_listener(c, r);
 	open_core(c, r);

@@ -13,7 +13,7 @@ struct cores;
 struct cores_replica {
 	struct cores *all;
 	uint64_t id, leader, term, index;
-	uint32_t assigned; /* effects seen since it was opened */
+	uint32_t assigned, gaps; /* effects seen since it was opened */
 	struct core *core; /* NULL: stopped */
 	struct stream_tls *tls;
 	struct stream_listener *listener;

@@ -88,20 +88,31 @@ static void ccn_handle(void *ctx, struct httpd_request *request)
 	}
 }
 
-static void ccn_open(struct house *h)
+static void ccn_open(struct house *h, struct fake_ccn *ccn, uint16_t port)
 {
 	const struct httpd_listen listen = { .kind = HTTPD_TCP,
 					     .host = "127.0.0.1",
-					     .port = (uint16_t)(h->port + 2) };
+					     .port = port };
 	const struct httpd_options options = {
 		.body_size_max = 1u << 20, .timeout_ms = 5000,
 		.connections_max = 64, .server = "fake",
 	};
 	struct fault fault = { 0 };
 
-	if (httpd_open(&h->ccn.httpd, &h->loop, &listen, 1, &options,
-		       ccn_handle, &h->ccn, &fault))
+	if (httpd_open(&ccn->httpd, &h->loop, &listen, 1, &options,
+		       ccn_handle, ccn, &fault))
 		fail_msg("%s", fault.text);
+}
+
+void house_other_ccn(struct house *h, bool up)
+{
+	uint16_t port = (uint16_t)(h->port + 3);
+
+	snprintf(h->other_url, sizeof h->other_url, "http://127.0.0.1:%u",
+		 port);
+	h->ccns[1] = h->other_url;
+	if (up)
+		ccn_open(h, &h->other, port);
 }
 
 /* --- waiting -------------------------------------------------------------------- */
@@ -266,7 +277,7 @@ void house_open(struct house *h, uint16_t port)
 	configure(h);
 	if (http_client_open(&h->client, &h->loop, &fault))
 		fail_msg("%s", fault.text);
-	ccn_open(h);
+	ccn_open(h, &h->ccn, (uint16_t)(port + 2));
 }
 
 static bool leads(struct house *h)
@@ -308,6 +319,10 @@ void house_close(struct house *h)
 	h->closed = false;
 	httpd_close(h->ccn.httpd, on_closed, h);
 	house_wait(h, is_closed);
+	h->closed = !h->other.httpd;
+	if (h->other.httpd)
+		httpd_close(h->other.httpd, on_closed, h);
+	house_wait(h, is_closed);
 	h->closed = false;
 	http_client_close(h->client, on_closed, h);
 	house_wait(h, is_closed);
@@ -320,4 +335,6 @@ void house_close(struct house *h)
 	json_decref(h->json);
 	for (uint32_t i = 0; i < h->ccn.count; i++)
 		json_decref(h->ccn.messages[i]);
+	for (uint32_t i = 0; i < h->other.count; i++)
+		json_decref(h->other.messages[i]);
 }

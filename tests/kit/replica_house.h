@@ -27,8 +27,9 @@ struct house {
 	uv_loop_t loop;
 	uv_timer_t wake;
 	char root[CERTS_PATH_SIZE], directory[CERTS_PATH_SIZE + 16];
-	char socket[CERTS_PATH_SIZE + 64], ccn_url[64], pki[300];
-	const char *ccns[2];
+	char socket[CERTS_PATH_SIZE + 64], pki[300];
+	char ccn_url[64], other_url[64];
+	const char *ccns[3];
 	struct stream_tls *tls;
 	struct core_config core_config;
 	struct edge_config edge_config;
@@ -37,8 +38,8 @@ struct house {
 	struct edge *edge;
 	struct core *core;
 	struct http_client *client;
-	struct fake_ccn ccn;
-	uint16_t port; /* +0 TLS, +1 HTTP, +2 CCN */
+	struct fake_ccn ccn, other;
+	uint16_t port; /* +0 TLS, +1 HTTP, +2 CCN, +3 the other CCN */
 	bool fatal, closed, answered;
 	/* The last answer. */
 	int status;
@@ -47,6 +48,8 @@ struct house {
 };
 
 void house_open(struct house *h, uint16_t port);
+/* A second CCN, before the start; `up`: it answers. */
+void house_other_ccn(struct house *h, bool up);
 void house_start(struct house *h); /* edge and core; waits for leadership */
 void house_stop(struct house *h);
 void house_close(struct house *h);

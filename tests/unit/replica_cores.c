@@ -197,6 +197,8 @@ static void test_late_follower_gets_a_snapshot(void **state)
 		look = look_at(&c, late->core);
 		assert_int_equal(look.programs, 100);
 		assert_true(look.installs == (i == 0));
+		/* Told after an installation, not after a start. */
+		assert_int_equal(late->gaps, i == 0);
 		cores_stop(&c, late->id);
 	}
 	cores_close(&c);

@@ -76,6 +76,38 @@ static json_t *sign(const struct eth_key *key, enum aleph_type type,
 	return envelope;
 }
 
+static int setup_two(void **state)
+{
+	(void)state;
+	assert_int_equal(eth_key_make(&owner), 0);
+	house_open(&h, PORT);
+	house_other_ccn(&h, true);
+	house_start(&h);
+	return 0;
+}
+
+static int setup_one_down(void **state)
+{
+	(void)state;
+	assert_int_equal(eth_key_make(&owner), 0);
+	house_open(&h, PORT);
+	house_other_ccn(&h, false);
+	house_start(&h);
+	return 0;
+}
+
+static int setup_channel(void **state)
+{
+	static const char *const channels[] = { "TEST", "a,b", NULL };
+
+	(void)state;
+	assert_int_equal(eth_key_make(&owner), 0);
+	house_open(&h, PORT);
+	h.edge_config.channels = channels;
+	house_start(&h);
+	return 0;
+}
+
 static void list_message(json_t *envelope)
 {
 	assert_true(h.ccn.count < FAKE_MESSAGES_MAX);
@@ -538,6 +570,87 @@ static void newer_code_is_found(void **state)
 	house_poll(&h, "/admin/v1/programs", has_revision);
 }
 
+/* --- several CCNs ------------------------------------------------------------------- */
+
+static bool other_fails(struct house *house)
+{
+	return *house_text(house, "ccns.1.problem") &&
+	       json_is_false(house_json(house, "ccns.1.ok")) &&
+	       json_is_true(house_json(house, "ccns.0.ok"));
+}
+
+static void one_ccn_is_down(void **state)
+{
+	(void)state;
+	settle_one();
+	house_poll(&h, "/admin/v1/intake", other_fails);
+	nothing_was_dropped();
+	unlist_all();
+	h.ccn.status = "removing"; /* there still, says the one that answers */
+	nothing_was_dropped();
+	h.ccn.status = NULL; /* unknown here: the other might know it */
+	nothing_was_dropped();
+	h.ccn.status = "forgotten";
+	until_programs("free", 0);
+}
+
+static bool other_is_asked(struct house *house)
+{
+	return house->other.asked >= 12;
+}
+
+/* What one leaves out is there if the other shows it, whatever the first says
+ * of it; and neither's omission alone is believed. */
+static void one_ccn_omits(void **state)
+{
+	(void)state;
+	h.other.status = "forgotten";
+	settle_one();
+	house_wait(&h, other_is_asked);
+	nothing_was_dropped();
+	assert_int_equal(h.other.confirms, 0);
+	/* Gone from both lists, but there: one of them says so. */
+	h.ccn.status = "processed";
+	unlist_all();
+	nothing_was_dropped();
+	assert_true(h.ccn.confirms > 0);
+	h.ccn.status = NULL;
+	until_programs("free", 0);
+}
+
+/* A bad envelope at one does not keep the good one of the other out. */
+static void one_ccn_lies(void **state)
+{
+	json_t *good = sign(&owner, ALEPH_PROGRAM, content_of(true, NULL));
+	json_t *bad = json_deep_copy(good);
+
+	(void)state;
+	json_object_set_new(bad, "signature", json_string("0x00"));
+	h.other.messages[h.other.count++] = bad;
+	house_poll(&h, "/admin/v1/intake", has_refusal);
+	list_message(good);
+	until_programs("free", 1);
+	nothing_was_dropped();
+}
+
+static void other_channels_are_not_ours(void **state)
+{
+	json_t *envelope = sign(&owner, ALEPH_PROGRAM,
+				content_of(true, NULL));
+
+	(void)state;
+	json_object_set_new(envelope, "channel", json_string("OTHER"));
+	list_message(envelope);
+	list_program(true, NULL);
+	until_programs("free", 1);
+	some_polls();
+	assert_int_equal(total_of(""), 1);
+	envelope = sign(&owner, ALEPH_PROGRAM, content_of(true, NULL));
+	json_object_set_new(envelope, "channel", json_string("a,b"));
+	list_message(envelope);
+	until_programs("free", 2);
+}
+
 static void a_restart_goes_on(void **state)
 {
 	(void)state;
@@ -577,6 +690,14 @@ int main(void)
 		CASE(a_false_tomb_is_refused),
 		CASE(newer_code_is_found),
 		CASE(a_restart_goes_on),
+		cmocka_unit_test_setup_teardown(one_ccn_is_down,
+						setup_one_down, teardown),
+		cmocka_unit_test_setup_teardown(one_ccn_omits, setup_two,
+						teardown),
+		cmocka_unit_test_setup_teardown(one_ccn_lies, setup_two,
+						teardown),
+		cmocka_unit_test_setup_teardown(other_channels_are_not_ours,
+						setup_channel, teardown),
 	};
 
 	return cmocka_run_group_tests_name("replica_intake", tests, NULL,
