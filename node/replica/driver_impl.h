@@ -22,6 +22,7 @@
 #define DRIVER_PLACE_SLICE 256u
 #define DRIVER_PLACE_MS 4u            /* of one tick */
 #define DRIVER_EXPIRES_MAX 256u
+#define DRIVER_DRAINS_MAX 256u        /* in a second */
 #define DRIVER_ITEMS_SIZE_MAX (16u << 20)
 #define DRIVER_CLIENTS_SIZE_MAX (64u << 20)
 #define DRIVER_HEAD_ROOM 64u          /* for the head before the commands */
@@ -188,6 +189,7 @@ void driver__work_applied(struct driver *d, const struct fsm_view *view,
 			  struct driver_entry *entry,
 			  const struct fsm_result *results, uint32_t count);
 void driver__expire(struct driver *d, const struct fsm_view *view);
+void driver__drain(struct driver *d, const struct fsm_view *view);
 void driver__clients_end(struct driver_client *clients, int code);
 void driver__items_free(struct driver_item *items);
 

@@ -199,3 +199,53 @@ bool driver_run_status(const struct driver *d, const struct hash *program,
 		.reason = { run->reason, run->reason_size } };
 	return true;
 }
+
+/* --- R22 ------------------------------------------------------------------- */
+
+static bool drain_one(struct driver *d, const struct fsm_program *p)
+{
+	static const char why[] = "its CRN is no longer linked";
+	struct command revoke = { .type = FSM_REVOKE };
+
+	revoke.revoke.program = p->hash;
+	revoke.revoke.epoch = p->epoch;
+	revoke.revoke.cause = REVOKE_DRAIN;
+	revoke.revoke.reason = (struct text){ why, sizeof why - 1 };
+	return driver__item_add(d, ITEM_REVOKE, &revoke) != NULL;
+}
+
+static uint32_t drain_crn(struct driver *d, const struct fsm_view *view,
+			  slot_t crn, uint32_t max)
+{
+	slot_t at = fsm_crn_next_program(view, crn, SLOT_NONE);
+	struct fsm_program p;
+	uint32_t count = 0;
+
+	for (; at != SLOT_NONE && count < max;
+	     at = fsm_crn_next_program(view, crn, at)) {
+		if (!fsm_program_read(view, at, &p) ||
+		    p.state != PROGRAM_ASSIGNED)
+			continue;
+		if (!drain_one(d, &p))
+			return max;
+		count++;
+	}
+	return count;
+}
+
+/* What is on a CRN that is no longer linked leaves it. One that is silent is
+ * left alone: nothing could be confirmed. */
+void driver__drain(struct driver *d, const struct fsm_view *view)
+{
+	uint32_t count = 0;
+	struct fsm_crn crn;
+
+	for (struct driver_item *i = d->items.first; i != NULL; i = i->next)
+		if (i->kind == ITEM_REVOKE)
+			return; /* the last ones have not gone out yet */
+	for (slot_t i = 0; i < fsm_crn_bound(view); i++)
+		if (count < DRIVER_DRAINS_MAX && fsm_crn_read(view, i, &crn) &&
+		    crn.alive && !crn.linked)
+			count += drain_crn(d, view, i,
+					   DRIVER_DRAINS_MAX - count);
+}

@@ -250,6 +250,7 @@ void driver__work(struct driver *d, const struct fsm_view *view,
 	if (now_ms >= d->next_round_ms) {
 		d->placing = true;
 		d->next_round_ms = now_ms + DRIVER_ROUND_MS;
+		driver__drain(d, view);
 	}
 	while (d->work_count < DRIVER_WORK_MAX &&
 	       d->work_size < DRIVER_WORK_SIZE_MAX)

@@ -863,6 +863,38 @@ static void test_ten_thousand_programs(void **state)
 	assert_int_equal(counts_of(w).placements, 10000);
 }
 
+/* R22: an unlinked CRN gets nothing new, and what it has leaves it. */
+static void test_unlinked_crn_is_drained(void **state)
+{
+	struct command unlink = { .type = FSM_CRN_PUT }, put;
+	struct world *w = *state;
+	struct world_agent a, b;
+	struct agent_reply reply;
+	struct fsm_program p;
+
+	world_agent(&a, 1);
+	world_agent(&b, 2);
+	world_lead(w);
+	world_join(w, &a, 4);
+	world_program(&put, 1);
+	assert_int_equal(world_command(w, &put), FSM_OK);
+	p = program_of(w, &put);
+	assert_true(hash_equal(&p.crn_hash, &a.crn));
+	world_join(w, &b, 4);
+	unlink.crn_put.crn = a.crn;
+	assert_int_equal(world_command(w, &unlink), FSM_OK);
+	for (int i = 0; i < 6; i++) {
+		world_heartbeat(w, &a, NULL, 0);
+		world_heartbeat(w, &b, NULL, 0);
+		world_pass(w, 500);
+		(void)world_follow(w, &a, &reply);
+		(void)world_follow(w, &b, &reply);
+		world_forget_frames(w);
+	}
+	p = program_of(w, &put);
+	assert_true(hash_equal(&p.crn_hash, &b.crn));
+}
+
 /* A fencer has so many slots: of a longer set nothing would count, its
  * acknowledgement included, and the CRN would be fenced again and again. */
 static void test_a_crn_gets_no_more_than_it_can_hold(void **state)
@@ -917,6 +949,7 @@ int main(void)
 		STORY(test_nothing_is_placed_before_established),
 		STORY(test_moves_after_expiry),
 		STORY(test_failed_starts_are_revoked_once),
+		STORY(test_unlinked_crn_is_drained),
 		STORY(test_a_crn_gets_no_more_than_it_can_hold),
 		STORY(test_no_reason_of_an_agent_stops_the_replicas),
 		STORY(test_slow_start_is_revoked),
