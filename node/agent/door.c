@@ -11,6 +11,7 @@
 #define HEADERS_SIZE_MAX 65536u
 #define TIMEOUT_MS 60000u
 #define CONNECTIONS_MAX 1024u
+#define HELD_MAX (256u << 20) /* bytes of bodies each way, all together */
 
 struct door {
 	struct agent *agent;
@@ -59,6 +60,23 @@ struct head_list {
 	const char *content_type;
 };
 
+static bool is_token(const char *name)
+{
+	for (const char *c = name; *c; c++)
+		if (*c <= ' ' || *c >= 127 || strchr("\"(),/:;<=>?@[\\]{}", *c))
+			return false;
+	return *name != '\0';
+}
+
+static bool is_text(const char *value)
+{
+	for (; *value; value++)
+		if (((unsigned char)*value < ' ' && *value != '\t') ||
+		    *value == 127)
+			return false;
+	return true;
+}
+
 /* Takes raw headers apart in place. */
 static void read_headers(char *raw, struct head_list *list)
 {
@@ -72,6 +90,8 @@ static void read_headers(char *raw, struct head_list *list)
 			continue;
 		*colon = '\0';
 		colon += 1 + strspn(colon + 1, " \t");
+		if (!is_token(line) || !is_text(colon))
+			continue;
 		if (strcasecmp(line, "content-type") == 0)
 			list->content_type = colon;
 		else if (!is_hop(line) && list->count < HEADERS_MAX - 1)
@@ -98,8 +118,17 @@ static void passed(void *ctx, const struct http_answer *answer)
 {
 	struct pass *pass = ctx;
 
-	if (answer->status != 0)
+	/* An interim status as the last word would put every later answer of
+	 * a connection out of step. */
+	if (answer->status >= 200 && answer->status <= 599)
 		answer_back(pass, answer);
+	else if (answer->status != 0)
+		httpd_respond_error(pass->request, 502, "malformed",
+				    "the program answered with status %d",
+				    answer->status);
+	else if (answer->fault.code == BERTH_BUSY)
+		httpd_respond_error(pass->request, 503, "busy",
+				    "too much to hold at once");
 	else if (answer->fault.code == BERTH_TIMEOUT)
 		httpd_respond_error(pass->request, 504, "timeout",
 				    "the program did not answer in %u s",
@@ -142,6 +171,9 @@ static bool copy_headers(const struct httpd_request *request, char *memory,
 	return true;
 }
 
+/* Of the whole process: each agent has one door. */
+static size_t room = HELD_MAX;
+
 static void send_pass(struct http_client *http, struct pass *pass,
 		      const struct runner_target *target, const char *url,
 		      char *memory)
@@ -154,6 +186,7 @@ static void send_pass(struct http_client *http, struct pass *pass,
 		.unix_socket = target->unix_socket[0] ? target->unix_socket :
 			       NULL,
 		.netns = target->netns[0] ? target->netns : NULL,
+		.room = &room,
 		.ctx = pass,
 	};
 	struct httpd_request *request = pass->request;
@@ -289,6 +322,7 @@ int door_open(struct door **out, struct agent *agent, struct fault *fault)
 	static const struct httpd_options options = {
 		.body_size_max = DOOR_BODY_SIZE_MAX, .timeout_ms = 30000,
 		.connections_max = CONNECTIONS_MAX, .server = "berth-agent",
+		.held_max = HELD_MAX,
 	};
 	struct door *door = calloc(1, sizeof *door);
 	char host[64];

@@ -11,8 +11,23 @@
 
 #define HEADERS_SIZE_MAX (64u << 10)
 #define ANSWER_SIZE_DEFAULT (16u << 20)
+#define SMALL_SIZE_MAX 65536u /* needs no room of the caller's */
 #define REDIRECTS_MAX 5L
 #define TIMEOUT_MS_DEFAULT 30000
+
+static bool take_room(struct http_transfer *transfer, size_t size)
+{
+	if (!transfer->room)
+		return true;
+	if (size > *transfer->room) {
+		fault_set(&transfer->fault, BERTH_BUSY,
+			  "too much to hold at once");
+		return false;
+	}
+	*transfer->room -= size;
+	transfer->taken += size;
+	return true;
+}
 
 static size_t on_body(char *data, size_t one, size_t size, void *arg)
 {
@@ -31,6 +46,9 @@ static size_t on_body(char *data, size_t one, size_t size, void *arg)
 	while (capacity < need)
 		capacity = capacity ? capacity * 2 : 4096;
 	if (capacity > transfer->answer_capacity) {
+		if (capacity > SMALL_SIZE_MAX &&
+		    !take_room(transfer, capacity - transfer->answer_capacity))
+			return 0;
 		grown = realloc(transfer->answer, capacity);
 		if (!grown)
 			return 0;
@@ -296,7 +314,13 @@ int http_transfer_open(struct http_transfer **out, const struct http_call *call,
 	transfer = calloc(1, sizeof *transfer);
 	if (!transfer)
 		return fault_set(fault, BERTH_NOMEM, "out of memory");
+	transfer->room = call->room;
 	transfer->easy = curl_easy_init();
+	if (call->body_size > SMALL_SIZE_MAX &&
+	    !take_room(transfer, call->body_size)) {
+		http_transfer_close(transfer);
+		return fault_set(fault, BERTH_BUSY, "too much to hold at once");
+	}
 	if (transfer->easy && describe(transfer, call) &&
 	    set_where(transfer, call) && set_method(transfer, call) &&
 	    set_headers(transfer, call) &&
@@ -314,6 +338,8 @@ void http_transfer_close(struct http_transfer *transfer)
 {
 	if (!transfer)
 		return;
+	if (transfer->room)
+		*transfer->room += transfer->taken;
 	curl_easy_cleanup(transfer->easy);
 	curl_slist_free_all(transfer->headers);
 	free(transfer->body);

@@ -16,6 +16,7 @@ struct http_transfer {
 	size_t answer_size, answer_capacity, answer_size_max;
 	char *answer_headers;
 	size_t headers_size;
+	size_t *room, taken; /* of the caller's room */
 	char error[CURL_ERROR_SIZE];
 	struct fault fault; /* ours, found in a callback */
 	void (*done)(void *ctx, const struct http_answer *answer);

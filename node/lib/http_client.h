@@ -22,6 +22,9 @@ struct http_call {
 	uint32_t timeout_ms, connect_ms; /* 0: 30000, the same */
 	size_t answer_size_max;     /* above: TOOBIG; 0: 16 MiB */
 	bool follow;                /* redirects */
+	/* Bytes that several calls may hold together, counted down while they
+	 * do; what is beyond, unless small, is BUSY. Outlives the calls. NULL: no limit. */
+	size_t *room;
 	/* Progress of long work; may be NULL. */
 	void (*progress)(void *ctx, uint64_t done, uint64_t total);
 	void *ctx;

@@ -31,6 +31,9 @@ struct httpd_options {
 	uint32_t connections_max;
 	const char *server;       /* Server: header */
 	bool close_each;          /* one request a connection */
+	/* Bytes of bodies and of answers that wait, all connections together;
+	 * what comes on top, unless small, is answered 503. 0: no limit. */
+	size_t held_max;
 };
 
 /* One request, whole. It lives until httpd_respond (or _end) was called, also

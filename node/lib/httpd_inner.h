@@ -17,6 +17,7 @@
 #define HTTPD_HEADERS_MAX 96
 #define HTTPD_PIECE_SIZE_MAX (64u << 10) /* written at once */
 #define HTTPD_STREAM_QUEUE_MAX (8u << 20)
+#define HTTPD_SMALL_SIZE_MAX (64u << 10)
 #define HTTPD_TICK_MS 200
 #define HTTPD_KEEPALIVE_MS 60000
 
@@ -59,6 +60,7 @@ struct httpd_request {
 	bool begun, ended, broken;
 	struct httpd_piece *first, *last;
 	size_t queued;
+	size_t held; /* of its body, as counted in httpd->held */
 	void (*gone)(struct httpd_request *request);
 	void *data;
 };
@@ -91,6 +93,7 @@ struct httpd {
 	uv_timer_t *tick;
 	struct httpd_conn *conns;
 	uint32_t conn_count;
+	size_t held; /* bodies and queued answers, bytes */
 	uint32_t closing_turns;
 	bool created; /* libwebsockets made something of what it was given */
 	bool closing;
@@ -120,6 +123,16 @@ struct httpd_request *httpd__request_make(struct httpd_conn *conn);
 void httpd__request_free(struct httpd_request *request);
 /* Copies what libwebsockets parsed. False: answer 400. */
 bool httpd__request_read(struct httpd_request *request, struct lws *wsi);
+
+/* Is there room for so many bytes more? What is small always passes: the
+ * number of connections bounds it. */
+static inline bool httpd__has_room(const struct httpd *httpd, size_t size)
+{
+	size_t max = httpd->options.held_max;
+
+	return max == 0 || size <= HTTPD_SMALL_SIZE_MAX ||
+	       (httpd->held <= max && size <= max - httpd->held);
+}
 
 /* httpd_respond.c */
 /* Writes a piece of what is queued. -1: close, 1: the answer is complete. */

@@ -186,9 +186,15 @@ static int on_body(struct httpd_conn *conn, const void *data, size_t size)
 	    (request->body_size == 0 && is_head_again(request, data, size)))
 		return -1;
 	if (!request->body) {
+		if (!httpd__has_room(request->httpd, request->body_length)) {
+			refuse(request, 503, "busy", "too much to hold at once");
+			return 0;
+		}
 		request->body = malloc(request->body_length + 1);
 		if (!request->body)
 			return -1;
+		request->held = request->body_length;
+		request->httpd->held += request->held;
 	}
 	memcpy(request->body + request->body_size, data, size);
 	request->body_size += size;
@@ -226,7 +232,11 @@ static int completed(struct httpd_conn *conn, struct lws *wsi)
 	bool unread = request->body_size < request->body_length;
 
 	conn->request = NULL;
-	conn->deadline_ms = clock_monotonic_ms() + HTTPD_KEEPALIVE_MS;
+	/* What is not sent yet must go soon; then come idle times. */
+	conn->deadline_ms = clock_monotonic_ms() +
+			    (lws_partial_buffered(wsi) ?
+				     conn->httpd->options.timeout_ms :
+				     HTTPD_KEEPALIVE_MS);
 	httpd__request_free(request);
 	if (!close)
 		return lws_http_transaction_completed(wsi) ? -1 : 0;

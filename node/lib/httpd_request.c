@@ -29,6 +29,7 @@ void httpd__request_free(struct httpd_request *request)
 	struct httpd_piece *piece;
 	struct httpd_param *param;
 
+	request->httpd->held -= request->held + request->queued;
 	while ((piece = request->first)) {
 		request->first = piece->next;
 		free(piece);

@@ -76,6 +76,7 @@ static bool queue(struct httpd_request *request, const void *data, size_t size)
 		request->first = piece;
 	request->last = piece;
 	request->queued += size;
+	request->httpd->held += size;
 	return true;
 }
 
@@ -175,6 +176,11 @@ void httpd_respond(struct httpd_request *request, int status,
 	char length[32];
 
 	REQUIRE(!request->begun);
+	if (!httpd__has_room(request->httpd, size)) {
+		httpd_respond_error(request, 503, "busy",
+				    "too much to hold at once");
+		return;
+	}
 	request->begun = true;
 	if (request->conn) {
 		begin_head(request, &head, status, headers, header_count,
@@ -302,6 +308,7 @@ static size_t take(struct httpd_request *request, unsigned char *data)
 		free(piece);
 	}
 	request->queued -= used;
+	request->httpd->held -= used;
 	return used;
 }
 
@@ -326,6 +333,10 @@ int httpd__write_some(struct httpd_request *request, struct lws *wsi)
 		return -1;
 	request->conn->deadline_ms = clock_monotonic_ms() +
 				     request->httpd->options.timeout_ms;
+	/* Over with the last byte: libwebsockets 4.3 ends a connection whose
+	 * next request comes before it was told so. */
+	if (request->ended && !request->first && !request->close)
+		return 1;
 	lws_callback_on_writable(wsi);
 	return 0;
 }
