@@ -209,6 +209,51 @@ static void test_register_for_another_is_denied(void **state)
 	assert_null(world_sent(w, AGENT_CHALLENGE));
 }
 
+static int say_as(struct world *w, const struct hash *certificate, uint8_t type,
+		  const struct command *command)
+{
+	const struct agent_route route = { 1, 77 };
+	uint8_t data[1024];
+	size_t size = agent_command_encode(command, data, sizeof data);
+
+	return driver_agent_frame(w->driver, fsm_live(w->fsm), &route,
+				  certificate, type, data, size);
+}
+
+/* One CRN's certificate ends no other's session and offers nothing for it. */
+static void test_commands_for_another_are_denied(void **state)
+{
+	struct command reg = { .type = FSM_REGISTER };
+	struct command report = { .type = FSM_CRN_REPORT };
+	struct world *w = *state;
+	struct world_agent a, b;
+
+	world_agent(&a, 1);
+	world_agent(&b, 2);
+	world_lead(w);
+	world_join(w, &a, 4);
+	world_admit(w, &b);
+	reg.reg = (struct command_register){
+		.gen = a.gen, .crn = a.crn, .host = a.host, .boot = a.boot,
+		.prev = a.session, .k_ms = 900, .class = CRN_FENCED };
+	memset(reg.reg.nonce, 9, sizeof reg.reg.nonce);
+	report.report.crn = a.crn;
+	report.report.session = a.session;
+	assert_int_equal(say_as(w, &b.crn, AGENT_REGISTER, &reg),
+			 BERTH_DENIED);
+	assert_int_equal(say_as(w, &b.crn, AGENT_REPORT, &report),
+			 BERTH_DENIED);
+	world_settle(w);
+	assert_true(crn_of(w, &a).session == a.session);
+	assert_int_equal(crn_of(w, &a).vcpus, 4);
+	/* and what is not a command of an agent is none */
+	assert_int_equal(say_as(w, &a.crn, AGENT_REPORT, &reg),
+			 BERTH_MALFORMED);
+	reg.type = FSM_EXPIRE;
+	assert_int_equal(say_as(w, &a.crn, AGENT_REGISTER, &reg),
+			 BERTH_MALFORMED);
+}
+
 static void test_duplicate_register_is_acked_again(void **state)
 {
 	struct world *w = *state;
@@ -641,6 +686,32 @@ static void test_no_reason_of_an_agent_stops_the_replicas(void **state)
 	assert_int_equal(counts_of(w).failed_starts, 1);
 }
 
+/* R24 speaks of starts: one that runs at last, or that ran, is left alone; and
+ * so is what another generation says. */
+static void test_running_program_is_not_revoked(void **state)
+{
+	struct world *w = *state;
+	struct world_agent a;
+	struct agent_run run;
+	struct command put;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 4);
+	world_program(&put, 1);
+	assert_int_equal(world_command(w, &put), FSM_OK);
+	run = run_of(w, &put, RUN_FAILED, 9);
+	run.gen++;
+	world_heartbeat(w, &a, &run, 1);
+	world_settle(w);
+	assert_int_equal(program_of(w, &put).state, PROGRAM_ASSIGNED);
+	run = run_of(w, &put, RUN_RUNNING, 9);
+	world_heartbeat(w, &a, &run, 1);
+	world_settle(w);
+	assert_int_equal(program_of(w, &put).state, PROGRAM_ASSIGNED);
+	assert_int_equal(counts_of(w).failed_starts, 0);
+}
+
 static void test_slow_start_is_revoked(void **state)
 {
 	struct world *w = *state;
@@ -932,6 +1003,7 @@ int main(void)
 		STORY(test_unknown_crn_is_refused_in_words),
 		STORY(test_register_opens_a_session),
 		STORY(test_register_for_another_is_denied),
+		STORY(test_commands_for_another_are_denied),
 		STORY(test_duplicate_register_is_acked_again),
 		STORY(test_stale_register_is_refused),
 		STORY(test_garbage_is_dropped_and_counted),
@@ -952,6 +1024,7 @@ int main(void)
 		STORY(test_unlinked_crn_is_drained),
 		STORY(test_a_crn_gets_no_more_than_it_can_hold),
 		STORY(test_no_reason_of_an_agent_stops_the_replicas),
+		STORY(test_running_program_is_not_revoked),
 		STORY(test_slow_start_is_revoked),
 		STORY(test_other_epochs_words_count_for_nothing),
 		STORY(test_not_leader_is_said_at_once),
