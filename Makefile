@@ -120,13 +120,18 @@ $B/tests/unit/%: $B/tests/unit/%.o $B/libtestkit.a $(ARCHIVES)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $B/libtestkit.a \
 		$(ARCHIVES) -Wl,--end-group -lcmocka -lnettle $(LIBS_ALL)
 $(eval $(call archive,libtestkit.a,tests/kit))
-TOOLS := $(patsubst %.c,$B/%,$(sort $(wildcard tests/bench/*.c tests/sim/main.c)))
+TOOLS := $(patsubst %.c,$B/%,$(sort $(wildcard tests/bench/*.c tests/sim/main.c \
+	tests/sim/whole/main.c)))
 $B/tests/bench/%: $B/tests/bench/%.o $B/libtestkit.a $(ARCHIVES)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $B/libtestkit.a \
 		$(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
 $B/tests/sim/main: $(call objects,tests/sim) $B/libtestkit.a $(ARCHIVES)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -Wl,--start-group \
 		$B/libtestkit.a $(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
+
+$B/tests/sim/whole/main: $(call objects,tests/sim/whole) $B/tests/sim/disk.o $(ARCHIVES)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -Wl,--start-group \
+		$(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
 
 unit: $(UNITS)
 test check: all $(UNITS) $(TOOLS)
