@@ -67,6 +67,7 @@ static void on_effects(void *ctx, const struct fsm_effect *effects,
 	struct edge *edge = ctx;
 
 	events_add(edge->events, effects, count);
+	edge_say_effects(edge, effects, count);
 }
 
 static void on_leader(void *ctx, uint64_t leader, uint64_t term)
@@ -76,8 +77,7 @@ static void on_leader(void *ctx, uint64_t leader, uint64_t term)
 	if (edge->closing)
 		return;
 	if (leader != edge->leader)
-		log_info("edge", "leader is %" PRIu64 " in term %" PRIu64,
-			 leader, term);
+		edge_say_leader(edge, leader, term);
 	edge->leader = leader;
 	edge->term = term;
 	relay_term(edge->relay);

@@ -97,6 +97,12 @@ void edge_release(struct edge *edge);
 bool edge_is_leader(const struct edge *edge);
 const struct core_peer *edge_peer(const struct edge *edge, uint64_t id);
 
+/* --- edge_say.c: the log -------------------------------------------------- */
+
+void edge_say_effects(const struct edge *edge, const struct fsm_effect *effects,
+		      uint32_t count);
+void edge_say_leader(const struct edge *edge, uint64_t leader, uint64_t term);
+
 /* --- edge_read.c: a linearizable read ------------------------------------- */
 
 /* `done` is called once the local state holds all that was committed when

@@ -113,7 +113,10 @@ static void written(uv_work_t *req, int status)
 				: &edge->metrics.events,
 		   events->writing.count);
 	if (events->code && !events->failing)
-		log_error("events", "%s", events->fault.text);
+		log_error("events", "%s: events are lost until this is mended",
+			  events->fault.text);
+	else if (!events->code && events->failing)
+		log_info("events", "are written again");
 	events->failing = events->code != 0;
 	batch_fini(&events->writing);
 	events->busy = false;

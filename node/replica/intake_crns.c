@@ -2,6 +2,7 @@
  * does not know, at once when it begins to lead and every few seconds. */
 #include <stdlib.h>
 
+#include "node/lib/crypto.h"
 #include "node/replica/intake.h"
 
 #define CHECK_MS 5000u
@@ -12,7 +13,7 @@ struct intake_crns {
 	uv_timer_t timer;
 	struct core_call call;
 	bool *missing; /* one a configured CRN */
-	uint32_t missing_count;
+	uint32_t missing_count, told; /* told: how many were refused */
 	bool busy, closing;
 };
 
@@ -43,11 +44,21 @@ static void submitted(struct edge_submit *s, int code)
 {
 	struct intake_crns *crns = s->ctx;
 
-	for (uint32_t i = 0; code == 0 && i < s->result_count; i++)
-		if (s->results[i].refusal != FSM_OK &&
-		    s->results[i].refusal != FSM_DUPLICATE)
-			log_warn("crns", "a configured CRN was refused: %s",
-				 fsm_refusal_text(s->results[i].refusal));
+	uint32_t refused = 0;
+	char hash[65];
+
+	for (uint32_t i = 0; code == 0 && i < s->result_count; i++) {
+		if (s->results[i].refusal == FSM_OK ||
+		    s->results[i].refusal == FSM_DUPLICATE ||
+		    ++refused <= crns->told)
+			continue;
+		hash_text(&s->results[i].subject, hash);
+		log_warn("crns", "CRN %.12s of the configuration file cannot "
+			 "be let in: %s; tried again", hash,
+			 fsm_refusal_text(s->results[i].refusal));
+	}
+	if (!code)
+		crns->told = refused; /* each once, not every time */
 	crns->busy = false;
 	again(crns, code ? 10 * SOON_MS : CHECK_MS);
 }
