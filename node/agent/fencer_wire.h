@@ -11,12 +11,17 @@
 
 #include "node/lib/agent_wire.h"
 
+#ifndef FENCER_RUNS_MAX /* the simulator's machines never hold as many */
 #define FENCER_RUNS_MAX 1024
+#define FENCER_RUNS_ALL
+#endif
 #define FENCER_REPLY_SIZE_MAX (256u << 10) /* bytes of a Reply or Ack */
-#define FENCER_HELD_MAX 1024
+#define FENCER_HELD_MAX FENCER_RUNS_MAX
 /* A set with more rows than these would be refused whole, and with it the
  * acknowledgement that it came with. */
+#ifdef FENCER_RUNS_ALL
 _Static_assert(FENCER_RUNS_MAX >= FSM_CRN_PROGRAMS_MAX, "a slot each");
+#endif
 
 enum fencer_request_type {
 	FENCER_STATE = 1, /* who are you, what runs: answer + rows */

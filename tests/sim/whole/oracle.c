@@ -1,0 +1,501 @@
+/* What must hold, looked at from outside: a state machine of the oracle's own
+ * applies each entry when the first replica does, and the real world, which no
+ * replica sees, is compared with it. lease.md 2.4, I1 to I8. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/sim/whole/oracle.h"
+
+#define RING 16384u
+#define HASH_EVERY 64u
+#define CHECK_EVERY 512u
+#define RESTORE_EVERY 4096u
+
+struct proposal {
+	uint64_t index, bytes, at_us;
+};
+
+struct oracle {
+	struct world *world;
+	struct fsm *fsm;
+	uint64_t max, c_ms, read_us, next_restore;
+	int64_t slack_us;
+	bool has_slack, sessions_moved;
+	struct {
+		uint64_t index, hash;
+	} states[RING];
+	struct {
+		uint64_t index, bytes;
+	} entries[RING];
+	struct proposal proposals[RING];
+};
+
+const struct fsm_view *oracle_view(const struct world *world)
+{
+	return fsm_live(world->oracle->fsm);
+}
+
+uint64_t oracle_max(const struct world *world)
+{
+	return world->oracle->max;
+}
+
+uint32_t program_number(const struct world *world, const struct hash *hash)
+{
+	uint32_t number;
+
+	memcpy(&number, hash->bytes + 28, sizeof number);
+	REQUIRE(number < world->program_count &&
+		hash_equal(&world->programs[number].hash, hash));
+	return number;
+}
+
+static uint32_t crn_number(const struct hash *hash)
+{
+	uint32_t number;
+
+	memcpy(&number, hash->bytes + 28, sizeof number);
+	return number;
+}
+
+static bool executing(const struct live *live)
+{
+	return live->state == LIVE_GOING || live->state == LIVE_EXECUTING;
+}
+
+/* --- I2 ---------------------------------------------------------------------------- */
+
+static bool not_above(uint64_t gen, stamp_t epoch, uint64_t gen_b,
+		      stamp_t epoch_b)
+{
+	return gen != gen_b ? gen < gen_b : epoch <= epoch_b;
+}
+
+static void check_freed(struct world *world, const struct fsm_effect *effect)
+{
+	uint32_t number = program_number(world, &effect->program);
+
+	for (uint32_t h = 0; h < world->host_count; h++) {
+		struct host *host = world->hosts[h];
+
+		for (uint32_t i = 0; host->on && i < RUNS_MAX; i++) {
+			const struct live *live = &host->live[i];
+
+			if (executing(live) && live->program == number &&
+			    not_above(live->gen, live->epoch, effect->gen,
+				      effect->epoch))
+				world_fail(world, "I2: program %u, epoch %"
+					   PRIu64 ", is freed while %s executes "
+					   "epoch %" PRIu64, number,
+					   effect->epoch >> 16, host_name(host),
+					   live->epoch >> 16);
+		}
+		if (host->on && host_may_start(host, &effect->program,
+					       effect->gen, effect->epoch))
+			world_fail(world, "I2: program %u, epoch %" PRIu64 ", "
+				   "is freed while %s may start it", number,
+				   effect->epoch >> 16, host_name(host));
+	}
+}
+
+/* --- I3: where sessions moved ------------------------------------------------------- */
+
+static void check_sessions(struct world *world)
+{
+	const struct fsm_view *view = oracle_view(world);
+	struct fsm_crn crn;
+	slot_t slot;
+
+	for (uint32_t h = 0; h < world->host_count; h++) {
+		struct host *host = world->hosts[h];
+
+		/* Before the first acknowledgement of a heartbeat a session
+		 * has nothing that could be freed: README.md. */
+		if (!lease_valid(host) || !host->tenure.got_ack)
+			continue;
+		slot = fsm_crn_find(view, &host->crn_hash);
+		if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn) ||
+		    !crn.alive || crn.session != host->tenure.session)
+			world_fail(world, "I3: %s has a valid lease in session "
+				   "%" PRIu64 ", which is not alive",
+				   host_name(host),
+				   host->tenure.session >> 16);
+	}
+}
+
+/* --- effects of a committed entry ------------------------------------------------------ */
+
+static void check_assigned(struct world *world, const struct fsm_effect *e)
+{
+	uint32_t number = program_number(world, &e->program);
+	struct program *p = &world->programs[number];
+
+	if (e->gen == p->gen && e->epoch <= p->epoch)
+		world_fail(world, "I6: program %u: epoch %" PRIu64 " after %"
+			   PRIu64, number, e->epoch >> 16, p->epoch >> 16);
+	p->epoch = e->epoch;
+	p->gen = e->gen;
+	world->totals.moves++;
+}
+
+static void on_effect(void *ctx, const struct fsm_effect *e)
+{
+	struct world *world = ctx;
+	struct oracle *o = world->oracle;
+
+	if (e->type == EFFECT_LEAD)
+		o->slack_us += 1000; /* the anchor was rounded */
+	if (e->type == EFFECT_ASSIGNED)
+		check_assigned(world, e);
+	if (e->type == EFFECT_FREED)
+		check_freed(world, e);
+	o->sessions_moved |= e->type == EFFECT_CRN_EXPIRED ||
+			     e->type == EFFECT_CRN_REGISTERED ||
+			     e->type == EFFECT_CRN_FENCE_CONFIRMED ||
+			     e->type == EFFECT_CRN_REMOVED;
+	world->totals.expiries += e->type == EFFECT_CRN_EXPIRED;
+	world->totals.registers += e->type == EFFECT_CRN_REGISTERED;
+	world->totals.confirms += e->type == EFFECT_CRN_FENCE_CONFIRMED;
+	if (e->type == EFFECT_ASSIGNED || e->type == EFFECT_FREED ||
+	    e->type == EFFECT_REVOKING || e->type == EFFECT_HELD ||
+	    e->type == EFFECT_ADOPTED)
+		story(world, "committed: program %u %s, crn %u, epoch %" PRIu64
+		      " %.*s", program_number(world, &e->program),
+		      fsm_effect_name(e->type), crn_number(&e->crn),
+		      e->epoch >> 16, (int)e->reason.size, e->reason.data);
+	else if (e->type == EFFECT_CRN_EXPIRED ||
+		 e->type == EFFECT_CRN_REGISTERED ||
+		 e->type == EFFECT_CRN_FENCE_CONFIRMED)
+		story(world, "committed: crn %u %s, session %" PRIu64,
+		      crn_number(&e->crn), fsm_effect_name(e->type),
+		      e->session >> 16);
+}
+
+static void on_result(void *ctx, const struct fsm_result *result)
+{
+	struct world *world = ctx;
+	struct request *request;
+	uint32_t number;
+
+	memcpy(&number, result->request, sizeof number);
+	if (number == 0)
+		return;
+	request = &world->requests[number % REQUESTS_MAX];
+	if (!request->used || request->number != number)
+		return;
+	if (result->refusal == FSM_REFUSED_TERM)
+		return;
+	if (request->once) {
+		if (result->refusal == FSM_OK || result->stamp != request->stamp)
+			world_fail(world, "request %u is applied twice: %s",
+				   number, request->what);
+		return;
+	}
+	request->once = true;
+	request->stamp = result->stamp;
+	request->refusal = result->refusal;
+}
+
+/* What a client was told must be what the log holds. */
+void oracle_acked(struct request *request, const struct fsm_result *result)
+{
+	struct world *world = request->world;
+
+	world->totals.acks++;
+	if (!request->once)
+		world_fail(world, "request %u is acknowledged and was never "
+			   "committed: %s", request->number, request->what);
+	else if (result->stamp != request->stamp ||
+		 (result->refusal != request->refusal &&
+		  result->refusal != FSM_DUPLICATE))
+		world_fail(world, "request %u is acknowledged with another "
+			   "result than it had: %s", request->number,
+			   request->what);
+}
+
+/* --- time: I4, I5 -------------------------------------------------------------------- */
+
+void oracle_proposed(struct node *node, uint64_t index, const void *data,
+		     size_t size)
+{
+	struct oracle *o = node->world->oracle;
+
+	o->proposals[index % RING] = (struct proposal){
+		index, bytes_hash(data, size), node->world->now_us };
+}
+
+static void check_time(struct world *world, uint64_t index, uint64_t bytes)
+{
+	struct oracle *o = world->oracle;
+	const struct proposal *p = &o->proposals[index % RING];
+	struct fsm_status status;
+	int64_t slack_us;
+
+	fsm_status(oracle_view(world), &status);
+	if (status.c_ms == o->c_ms || p->index != index || p->bytes != bytes)
+		return;
+	slack_us = (int64_t)(status.c_ms * 1000) -
+		   (int64_t)(p->at_us * (1000000 + world->rho_ppm) /
+			     1000000);
+	if (o->has_slack && slack_us > o->slack_us + 2000)
+		world_fail(world, "I5: the state's clock gained %" PRId64
+			   " us on (1 + rho) real time",
+			   slack_us - o->slack_us);
+	if (!o->has_slack || slack_us < o->slack_us)
+		o->slack_us = slack_us;
+	o->has_slack = true;
+	o->c_ms = status.c_ms;
+	o->read_us = p->at_us;
+}
+
+/* The slowest agent's clock against the fastest leader's. */
+static void check_lease_time(struct host *host, const struct fsm_crn *crn)
+{
+	struct world *world = host->world;
+	struct oracle *o = world->oracle;
+	uint64_t million = 1000000, rho = world->rho_ppm;
+	uint64_t left_us = host->tenure.deadline_ms * 1000 -
+			   drifting_us(&host->clock, world->now_us);
+	uint64_t dead_us = world->now_us + left_us * million / (million - rho) +
+			   host->k_ms * 1000ull;
+	uint64_t free_us = crn->exp_ms <= o->c_ms ? o->read_us :
+			   o->read_us + (crn->exp_ms - o->c_ms) * 1000 *
+						million / (million + rho);
+
+	if (o->has_slack && dead_us >= free_us)
+		world_fail(world, "I4: %s may execute until %.3f s, its lease "
+			   "may be over at %.3f s", host_name(host),
+			   (double)dead_us / 1e6, (double)free_us / 1e6);
+}
+
+void oracle_lease(struct host *host)
+{
+	struct world *world = host->world;
+	const struct fsm_view *view = oracle_view(world);
+	slot_t slot = fsm_crn_find(view, &host->crn_hash);
+	const struct tenure *t = &host->tenure;
+	struct fsm_crn crn;
+
+	if (!lease_valid(host))
+		return;
+	if (t->session < host->last_session ||
+	    (t->session == host->last_session &&
+	     t->version < host->last_version))
+		world_fail(world, "I6: %s: session or version goes back",
+			   host_name(host));
+	host->last_session = t->session;
+	host->last_version = t->version;
+	if (!t->got_ack)
+		return;
+	if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn) ||
+	    !crn.alive || crn.session != t->session)
+		world_fail(world, "I3: %s extends session %" PRIu64 ", which is "
+			   "not alive", host_name(host), t->session >> 16);
+	else
+		check_lease_time(host, &crn);
+}
+
+/* --- I1 and capacity ---------------------------------------------------------------------- */
+
+static void other_of_lineage(struct host *host, const struct live *live)
+{
+	struct world *world = host->world;
+	uint32_t root = world->programs[live->program].root;
+
+	for (uint32_t h = 0; h < world->host_count; h++)
+		for (uint32_t i = 0; i < RUNS_MAX; i++) {
+			const struct live *other = &world->hosts[h]->live[i];
+
+			if (other == live || !executing(other) ||
+			    world->programs[other->program].root != root)
+				continue;
+			world_fail(world, "I1: %s executes program %u (epoch %"
+				   PRIu64 ") while %s executes program %u "
+				   "(epoch %" PRIu64 ")", host_name(host),
+				   live->program, live->epoch >> 16,
+				   host_name(world->hosts[h]), other->program,
+				   other->epoch >> 16);
+		}
+}
+
+void oracle_executes(struct host *host, struct live *live)
+{
+	struct world *world = host->world;
+	uint32_t vcpus = 0;
+
+	world->totals.starts++;
+	if (world->programs[world->programs[live->program].root].executing++)
+		other_of_lineage(host, live);
+	for (uint32_t i = 0; i < RUNS_MAX; i++)
+		if (executing(&host->live[i]))
+			vcpus += world->programs[host->live[i].program].vcpus;
+	if (vcpus > host->vcpus)
+		world_fail(world, "%s has %u vcpus and executes %u",
+			   host_name(host), host->vcpus, vcpus);
+	story(world, "%s lets program %u go, epoch %" PRIu64 "%s",
+	      host_name(host), live->program, live->epoch >> 16,
+	      live->hold ? ", held" : "");
+}
+
+void oracle_ends(struct host *host, struct live *live)
+{
+	struct world *world = host->world;
+
+	world->programs[world->programs[live->program].root].executing--;
+	if (!world->over)
+		story(world, "program %u, epoch %" PRIu64 ", is dead on %s",
+		      live->program, live->epoch >> 16, host_name(host));
+}
+
+/* --- the log and the states: I7, I8 --------------------------------------------------------- */
+
+struct memory {
+	uint8_t *data;
+	size_t size, capacity, at;
+};
+
+static bool memory_write(void *ctx, const void *data, size_t size)
+{
+	struct memory *m = ctx;
+
+	while (m->capacity < m->size + size) {
+		m->capacity = m->capacity * 2 + 4096;
+		m->data = need(realloc(m->data, m->capacity));
+	}
+	memcpy(m->data + m->size, data, size);
+	m->size += size;
+	return true;
+}
+
+static bool memory_read(void *ctx, void *data, size_t size)
+{
+	struct memory *m = ctx;
+
+	if (size > m->size - m->at)
+		return false;
+	memcpy(data, m->data + m->at, size);
+	m->at += size;
+	return true;
+}
+
+/* The oracle goes on from the restored state: its next results are compared
+ * with those of replicas that never restored. */
+static void restore(struct world *world)
+{
+	struct oracle *o = world->oracle;
+	struct memory memory = { 0 };
+	const struct byte_sink sink = { &memory, memory_write };
+	const struct byte_source source = { &memory, memory_read };
+	struct fsm *fsm = NULL;
+
+	if (!fsm_snapshot_write(fsm_live(o->fsm), &sink) ||
+	    fsm_snapshot_read(&fsm, &source) != 0) {
+		world_fail(world, "the snapshot at %" PRIu64 " is not readable",
+			   o->max);
+	} else if (fsm_hash(fsm) != fsm_hash(o->fsm)) {
+		world_fail(world, "the snapshot at %" PRIu64 " restores to "
+			   "another state", o->max);
+		fsm_close(fsm);
+	} else {
+		fsm_close(o->fsm);
+		o->fsm = fsm;
+	}
+	free(memory.data);
+}
+
+static void note_state(struct oracle *o, uint64_t index)
+{
+	o->states[index % RING].index = index;
+	o->states[index % RING].hash = fsm_hash(o->fsm);
+	world_trace(o->world, o->states[index % RING].hash);
+}
+
+static void commit(struct world *world, uint64_t index, const void *data,
+		   size_t size)
+{
+	struct oracle *o = world->oracle;
+	const struct fsm_observer observer = { world, on_result, on_effect };
+	uint64_t bytes = bytes_hash(data, size);
+
+	o->max = index;
+	o->sessions_moved = false;
+	o->entries[index % RING].index = index;
+	o->entries[index % RING].bytes = bytes;
+	fsm_apply(o->fsm, index, data, size, &observer);
+	world->totals.applied++;
+	check_time(world, index, bytes);
+	if (o->sessions_moved)
+		check_sessions(world);
+	if (index % HASH_EVERY == 0)
+		note_state(o, index);
+	if (index % CHECK_EVERY == 0)
+		fsm_check(o->fsm);
+	if (index >= o->next_restore) {
+		o->next_restore = index + RESTORE_EVERY;
+		restore(world);
+	}
+}
+
+/* Before a replica applies an entry. */
+void oracle_apply(struct node *node, uint64_t index, const void *data,
+		  size_t size)
+{
+	struct world *world = node->world;
+	struct oracle *o = world->oracle;
+
+	if (index > o->max)
+		commit(world, index, data, size);
+	else if (o->entries[index % RING].index == index &&
+		 o->entries[index % RING].bytes != bytes_hash(data, size))
+		world_fail(world, "I8: replica %" PRIu64 " has another entry "
+			   "%" PRIu64, node->id, index);
+}
+
+static void compare(struct node *node, uint64_t index)
+{
+	struct oracle *o = node->world->oracle;
+
+	if (o->states[index % RING].index == index &&
+	    o->states[index % RING].hash != fsm_hash(node->fsm))
+		world_fail(node->world, "I8: replica %" PRIu64 " has another "
+			   "state at %" PRIu64, node->id, index);
+}
+
+/* After a replica has applied it. */
+void oracle_applied(struct node *node, uint64_t index)
+{
+	if (index % HASH_EVERY == 0)
+		compare(node, index);
+}
+
+/* When a snapshot is taken its state's hash is kept, if it is the newest. */
+void oracle_snapshot(struct node *node, uint64_t index)
+{
+	struct oracle *o = node->world->oracle;
+
+	if (index == o->max)
+		note_state(o, index);
+	else
+		compare(node, index);
+}
+
+void oracle_restored(struct node *node, uint64_t index)
+{
+	compare(node, index);
+}
+
+void oracle_open(struct world *world)
+{
+	struct oracle *o = need(calloc(1, sizeof *o));
+
+	world->oracle = o;
+	o->world = world;
+	o->fsm = fsm_open();
+	o->next_restore = 500;
+}
+
+void oracle_close(struct world *world)
+{
+	fsm_close(world->oracle->fsm);
+	free(world->oracle);
+}

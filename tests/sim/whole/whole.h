@@ -1,0 +1,396 @@
+/* The simulator of the whole system: replicas, agents, fencers, programs,
+ * operators, in one thread over a clock that only the simulator moves. One
+ * seed draws everything, and the same seed gives the same trace hash.
+ *
+ * It runs the shipped fsm/, placement, leader's driver, replica engine with
+ * libraft, the agent's tenure and the wire; README.md says what it imitates.
+ *
+ * base.c: events, chance, the story. node.c: a replica. wire.c: the network.
+ * host.c: a machine with its processes. agent.c: the agent on it. oracle.c:
+ * what must hold. people.c: clients and operators. faults.c: disasters.
+ * main.c: options, phases.
+ */
+#ifndef TESTS_SIM_WHOLE_WHOLE_H
+#define TESTS_SIM_WHOLE_WHOLE_H
+
+#include <inttypes.h>
+
+/* Machines with less room: what scans all rows is quicker. */
+#define FENCER_RUNS_MAX 48
+
+#include "node/agent/tenure.h"
+#include "node/replica/driver.h"
+#include "raft/replica.h"
+
+#define NODES_MAX 5u
+#define HOSTS_MAX 96u    /* machines; a CRN may get another one */
+#define CRNS_MAX 50u
+#define PROGRAMS_MAX 160u
+#define RUNS_MAX FENCER_RUNS_MAX
+#define STORY_LINES 60u
+#define NEVER_US UINT64_MAX
+
+/* --- chance and disks ------------------------------------------------------ */
+struct chance {
+	uint64_t state;
+};
+uint64_t chance_next(struct chance *chance);
+uint64_t chance_below(struct chance *chance, uint64_t bound);
+uint64_t chance_between(struct chance *chance, uint64_t low, uint64_t high);
+bool chance_percent(struct chance *chance, uint32_t percent);
+
+/* tests/sim/disk.c, the engine simulator's disk. */
+struct disk;
+struct disk *disk_new(struct chance *chance);
+void disk_free(struct disk *disk);
+void disk_files(struct disk *disk, struct replica_files *out);
+void disk_fuse(struct disk *disk, uint64_t operations);
+bool disk_off(const struct disk *disk);
+void disk_crash(struct disk *disk);
+void disk_full(struct disk *disk, bool full);
+
+/* --- options --------------------------------------------------------------- */
+enum mutation { /* of what the harness imitates, not of shipped code */
+	MUTATE_NONE = 0,
+	MUTATE_SLOW_KILL,    /* a kill takes longer than K */
+	MUTATE_LET_GO,       /* a start that was cancelled goes on */
+	MUTATE_FAST_CLOCK,   /* a replica's clock beyond rho */
+	MUTATE_NO_TIMER,     /* launchers without the dead man's timer */
+	MUTATE_ROW_LOST,     /* the run table forgets at a fencer's restart */
+	MUTATE_LYING_FENCE,  /* FenceConfirm of a machine that is on */
+	MUTATE_TTL_S,        /* ttl_s below the formula */
+	MUTATE_COUNT
+};
+
+struct options {
+	uint32_t replicas, crns, programs, profile, tight;
+	uint32_t loss, duplicate, reorder, net_ms, wan_ms, late;
+	uint32_t disk_ms, cut, one_way;
+	uint32_t crash_node_ms, pause_node_ms, crash_host_ms, pause_host_ms;
+	uint32_t fencer_ms, agent_ms, cut_ms, clock_ms, data_ms, twin_ms;
+	uint32_t disk_fault_ms, operator_ms, client_ms, program_ms;
+	uint32_t drift, hold, start_fails, snapshot_entries, minutes;
+	enum mutation mutation;
+};
+
+/* --- events ------------------------------------------------------------------ */
+enum event_kind {
+	EVENT_JOB = 1,    /* to: node; a: lane */
+	EVENT_PEER,       /* from, to: nodes; a: link's epoch */
+	EVENT_UP,         /* from: host, to: node; a: link */
+	EVENT_DOWN,       /* from: node, to: host; a: link */
+	EVENT_RELAY_UP,   /* from, to: nodes; a: link, b: term; crn: x */
+	EVENT_RELAY_DOWN, /* from, to: nodes; a: link, b: term */
+	EVENT_AGENT,      /* to: host: its timer */
+	EVENT_DEADLINE,   /* to: host: the page's deadline */
+	EVENT_RUN,        /* to: host; a: slot, b: token; x: what */
+	EVENT_FENCER,     /* to: host: awake again */
+	EVENT_CLIENT,     /* to: request */
+	EVENT_FAULT,      /* x: which */
+	EVENT_KIND_COUNT
+};
+
+struct event {
+	uint64_t at_us, sequence, a, b;
+	enum event_kind kind;
+	uint32_t from, to, life, x;
+	uint8_t type;
+	uint8_t *data;
+	size_t size;
+};
+
+/* --- a clock that runs a little wrong ---------------------------------------- */
+struct drifting {
+	uint64_t at_us, base_us; /* base was read at at_us */
+	int32_t ppm;
+};
+uint64_t drifting_us(const struct drifting *clock, uint64_t now_us);
+uint64_t drifting_ms(const struct drifting *clock, uint64_t now_us);
+/* The first real instant at which it reads at least `ms`. */
+uint64_t drifting_when(const struct drifting *clock, uint64_t ms);
+void drifting_set(struct drifting *clock, uint64_t now_us, int32_t ppm);
+
+/* --- replicas ------------------------------------------------------------------ */
+struct lane {
+	struct replica_job *head, **tail;
+	bool busy;
+};
+
+struct node {
+	struct world *world;
+	uint32_t number; /* id - 1 */
+	uint64_t id;
+	uint32_t life;
+	bool alive, dying, stepping;
+	struct disk *disk;
+	struct replica_io io;
+	struct replica_machine machine;
+	struct replica *replica;
+	struct lane lanes[2];
+	struct fsm *fsm;
+	struct fsm_view *view; /* of a snapshot that is being written */
+	struct fsm *old;       /* that view's, when a restore replaced it */
+	struct driver *driver;
+	struct drifting clock;
+	uint64_t leader, term; /* as told to the edge */
+	uint64_t restart_us, paused_us, next_us;
+	uint64_t applied;
+	bool failed;
+	struct fsm_result *results;
+	uint32_t result_count, result_capacity;
+};
+
+/* --- machines -------------------------------------------------------------------- */
+enum live_state { LIVE_NONE = 0, LIVE_PREPARED, LIVE_GOING, LIVE_EXECUTING,
+		  LIVE_DEAD /* not seen by the fencer */ };
+/* What really is there, whoever knows of it. */
+struct live {
+	enum live_state state;
+	bool dying, hold;
+	uint32_t program, token;
+	uint64_t gen;
+	stamp_t epoch;
+};
+
+struct row { /* of the run table */
+	bool used, hold;
+	struct hash program, lineage;
+	uint64_t gen;
+	stamp_t epoch;
+	struct hash boot;
+};
+
+struct table {
+	struct row rows[RUNS_MAX];
+	uint64_t gen;
+	stamp_t prev_max;
+	struct hash boot;
+};
+
+enum phase { PHASE_SETTLING = 1, PHASE_GREETING, PHASE_REGISTERING,
+	     PHASE_OPEN };
+
+struct attempt { /* of the agent: a desired row that does not run */
+	struct hash program;
+	stamp_t epoch;
+	uint64_t ready_us;
+	uint32_t failures;
+	bool seen;
+};
+
+struct host {
+	struct world *world;
+	uint32_t number, crn;
+	bool on, gone, frozen; /* gone: never on again */
+	uint32_t life;         /* of the machine: of each boot */
+	struct hash crn_hash, host_hash, boot_hash;
+	struct drifting clock;
+	uint32_t k_ms, vcpus;
+	uint64_t on_us;
+
+	struct live live[RUNS_MAX];
+	uint32_t live_count;
+	struct table cache, durable;
+	uint64_t page_ms; /* the launchers' deadline; 0: none */
+	uint64_t deadline_event_us;
+
+	bool fencer_up;
+	uint32_t fencer_life;
+	uint64_t fencer_paused_us, fencer_again_us;
+	struct tenure tenure;
+	stamp_t last_version, last_session;
+
+	bool agent_up;
+	uint32_t agent_life;
+	uint64_t agent_paused_us, agent_again_us, agent_next_us;
+	uint32_t agent_token;
+	enum phase phase;
+	uint64_t wait_us, sent_us, began_us, beat_us, report_us, heard_us;
+	uint64_t refused_us;
+	uint32_t heartbeat_ms;
+	uint8_t nonce[16];
+	uint8_t *reg;
+	size_t reg_size;
+	uint32_t link_node;
+	uint64_t link, link_us; /* number; connected since */
+	struct attempt attempts[RUNS_MAX];
+	uint32_t attempt_count;
+	/* Cut between this machine and each replica, by way. */
+	bool cut_up[NODES_MAX], cut_down[NODES_MAX];
+};
+
+/* --- programs and people ------------------------------------------------------ */
+struct program {
+	struct hash hash;
+	uint32_t root; /* number of the lineage's first */
+	uint32_t executing;
+	uint32_t vcpus;
+	bool hold, put, forgotten;
+	stamp_t epoch; /* I6 */
+	uint64_t gen;
+	stamp_t freed_epoch;
+	uint64_t freed_gen;
+};
+
+struct request {
+	struct driver_client client;
+	struct world *world;
+	bool used, waiting, acked, once;
+	uint32_t number, tries;
+	enum fsm_command_type type;
+	uint8_t id[16], data[2048];
+	size_t size;
+	uint32_t node, life;
+	enum fsm_refusal refusal;
+	stamp_t stamp;
+	char what[80];
+};
+#define REQUESTS_MAX 512u
+
+struct totals {
+	uint64_t seeds, ms, faults, moves, starts, applied, acks, expiries,
+		elections, snapshots, restores, registers, confirms, healed_ms;
+	uint64_t by_fault[32];
+};
+
+struct oracle;
+
+struct world {
+	struct options options;
+	struct chance chance;
+	struct fsm_config config;
+	uint32_t rho_ppm; /* what clocks keep to */
+	uint64_t seed, now_us, sequence, trace, links;
+	bool healed, over;
+	struct event *heap;
+	uint32_t heap_count, heap_capacity;
+	struct node nodes[NODES_MAX];
+	struct host *hosts[HOSTS_MAX];
+	uint32_t host_count;
+	int32_t host_of_crn[CRNS_MAX]; /* the newest machine */
+	struct hash crns[CRNS_MAX];
+	uint32_t crn_vcpus[CRNS_MAX];
+	struct program programs[PROGRAMS_MAX];
+	uint32_t program_count;
+	struct {
+		uint64_t epoch, since_us, last_us[2];
+		bool up, cut[2];
+	} peers[NODES_MAX][NODES_MAX];
+	uint64_t peers_look_us, next_sweep_us;
+	struct request requests[REQUESTS_MAX];
+	uint32_t request_count;
+	struct oracle *oracle;
+	struct totals totals;
+	uint8_t *frame;
+	struct desired_row *rows;
+	char story[STORY_LINES][200];
+	uint32_t story_at;
+	char violation[512];
+	bool talk;
+};
+
+/* base.c */
+void event_push(struct world *world, const struct event *event);
+bool event_pop(struct world *world, struct event *out, uint64_t until_us);
+void world_trace(struct world *world, uint64_t value);
+void world_fail(struct world *world, const char *format, ...)
+	PRINTF_LIKE(2, 3);
+void story(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
+void story_print(const struct world *world);
+void *need(void *memory);
+uint64_t bytes_hash(const void *data, size_t size);
+
+/* node.c */
+void node_init(struct world *world, uint32_t number);
+void node_start(struct node *node);
+void node_crash(struct node *node, const char *why);
+void node_fini(struct node *node);
+void node_step(struct node *node);
+void node_job(struct world *world, const struct event *event);
+struct node *node_leader(struct world *world);
+struct node *node_best(struct world *world); /* the most applied, or NULL */
+bool node_ready(const struct node *node);    /* alive and not paused */
+
+/* wire.c */
+bool peer_transmit(struct node *node, uint64_t id,
+		   const struct replica_part *parts, uint32_t count);
+void peer_break(struct world *world, uint32_t a, uint32_t b, uint64_t again_us);
+void peers_of_crashed(struct world *world, uint32_t number);
+void peers_keep(struct world *world);
+void wire_up(struct host *host, uint8_t type, const void *data, size_t size);
+void wire_answer(struct node *node, const struct agent_route *route,
+		 uint8_t type, const void *data, size_t size);
+/* What has arrived; true when it was for a node (which then steps). */
+struct node *wire_arrive(struct world *world, struct event *event);
+uint64_t wire_delay(struct world *world, bool wide);
+
+/* host.c */
+struct host *host_new(struct world *world, uint32_t crn);
+void host_on(struct host *host);
+void host_off(struct host *host, const char *why);
+void fencer_start(struct host *host);
+void fencer_stop(struct host *host);
+bool fencer_ready(const struct host *host);
+void fencer_wake(struct host *host); /* catches up after a pause */
+void fencer_pause(struct host *host, uint64_t us);
+void fencer_arm(struct host *host);
+void fencer_prune(struct host *host);
+enum fencer_code fencer_challenge(struct host *host,
+				  const struct agent_challenge *m);
+enum fencer_code fencer_run(struct host *host, const struct hash *program,
+			    uint64_t gen, stamp_t epoch);
+uint64_t host_ms(const struct host *host);
+void host_deadline(struct host *host);
+void host_run(struct host *host, const struct event *event);
+bool host_may_start(const struct host *host, const struct hash *program,
+		    uint64_t gen, stamp_t epoch);
+const char *host_name(const struct host *host);
+bool lease_valid(const struct host *host);
+
+/* agent.c */
+void agent_start(struct host *host);
+void agent_stop(struct host *host);
+void agent_pause(struct host *host, uint64_t us);
+void agent_timer(struct host *host);
+void agent_soon(struct host *host, uint64_t at_us);
+void agent_frame(struct host *host, uint8_t type, const uint8_t *data,
+		 size_t size);
+
+/* oracle.c */
+void oracle_open(struct world *world);
+void oracle_close(struct world *world);
+/* Before and after a replica applies an entry. */
+void oracle_apply(struct node *node, uint64_t index, const void *data,
+		  size_t size);
+void oracle_applied(struct node *node, uint64_t index);
+void oracle_restored(struct node *node, uint64_t index);
+void oracle_snapshot(struct node *node, uint64_t index);
+void oracle_proposed(struct node *node, uint64_t index, const void *data,
+		     size_t size);
+void oracle_executes(struct host *host, struct live *live);
+void oracle_ends(struct host *host, struct live *live);
+void oracle_lease(struct host *host); /* adopted or extended */
+void oracle_acked(struct request *request, const struct fsm_result *result);
+uint64_t oracle_max(const struct world *world);
+uint32_t program_number(const struct world *world, const struct hash *hash);
+
+/* people.c */
+void people_open(struct world *world);
+void people_client(struct world *world, const struct event *event);
+void people_act(struct world *world, uint32_t which);
+void request_config(struct world *world);
+void people_settle(struct world *world);
+bool people_satisfied(struct world *world, char *why, size_t size);
+
+/* faults.c */
+enum fault_kind {
+	FAULT_NODE_CRASH = 0, FAULT_NODE_PAUSE, FAULT_HOST_CRASH,
+	FAULT_HOST_FREEZE, FAULT_FENCER, FAULT_AGENT, FAULT_CUT, FAULT_CLOCK,
+	FAULT_DATA, FAULT_TWIN, FAULT_DISK, FAULT_OPERATOR, FAULT_PROGRAM,
+	FAULT_CLIENT, FAULT_KIND_COUNT
+};
+void faults_plan(struct world *world);
+void faults_happen(struct world *world, uint32_t which);
+void faults_heal(struct world *world);
+
+#endif
