@@ -66,6 +66,10 @@ static int unpack_entry(struct archive *archive, struct archive_entry *entry,
 		return fault_set(fault, BERTH_INVALID,
 				 "an entry's name is not UTF-8");
 	target = archive_entry_hardlink(entry);
+	/* What comes with a second name is skipped, after it was unpacked. */
+	if (target && archive_entry_size(entry) > 0)
+		return fault_set(fault, BERTH_INVALID,
+				 "\"%.200s\": a hard link with content", path);
 	if (target)
 		return archive_tree_hardlink(tree, path, target, fault);
 	switch (archive_entry_filetype(entry)) {
@@ -103,6 +107,17 @@ static int unpack_all(struct archive *archive, struct archive_tree *tree,
 	return code;
 }
 
+/* A file compressed many times over grows at each: it would take the pool's
+ * time for hours before the limits of what is unpacked see a byte. */
+static int unpack_once(struct archive *archive, struct archive_tree *tree,
+		       struct fault *fault)
+{
+	if (archive_filter_count(archive) > 2) /* its own and the file */
+		return fault_set(fault, BERTH_INVALID,
+				 "compressed more than once");
+	return unpack_all(archive, tree, fault);
+}
+
 int archive_zip(const char *file, struct archive_tree *tree,
 		struct fault *fault)
 {
@@ -124,7 +139,7 @@ int archive_zip(const char *file, struct archive_tree *tree,
 				 "neither zip nor tar: %s",
 				 archive_error_string(archive));
 	else
-		code = unpack_all(archive, tree, fault);
+		code = unpack_once(archive, tree, fault);
 	archive_read_free(archive);
 	return code;
 }

@@ -42,6 +42,9 @@ int agent_command_decode(struct command_cursor *cursor, const uint8_t *data,
 		rv = BERTH_MALFORMED;
 	else
 		rv = command_cursor_next(cursor, out);
+	/* Nothing may hide behind it. */
+	if (rv == 0 && cursor->offset != cursor->size)
+		rv = BERTH_MALFORMED;
 	if (rv == 0 && out->type != FSM_REGISTER && out->type != FSM_CRN_REPORT)
 		rv = BERTH_MALFORMED;
 	if (rv != 0)

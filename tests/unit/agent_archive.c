@@ -319,6 +319,25 @@ static void refuses_a_bomb(void **state)
 	assert_refused(ENCODING_ZIP, BERTH_TOOBIG, "unpacked");
 }
 
+/* Each layer multiplies: the limits of what is unpacked come too late. */
+static void refuses_layers(void **state)
+{
+	char command[400];
+	struct maker m = make(false);
+	struct fault fault;
+
+	(void)state;
+	text(&m, "main.py", "x");
+	done(&m);
+	snprintf(command, sizeof command, "gzip -nf %s && mv %s.gz %s", file,
+		 file, file);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(unpack(ENCODING_ZIP, &fault), 0);
+	agent_tree_remove(out);
+	assert_int_equal(system(command), 0);
+	assert_refused(ENCODING_ZIP, BERTH_INVALID, "more than once");
+}
+
 static void refuses_truncated(void **state)
 {
 	char noise[40000];
@@ -466,6 +485,7 @@ int main(void)
 		TEST(refuses_devices),
 		TEST(refuses_too_many_entries),
 		TEST(refuses_a_bomb),
+		TEST(refuses_layers),
 		TEST(refuses_truncated),
 		TEST(refuses_garbage),
 		TEST(takes_squashfs),

@@ -414,6 +414,111 @@ static void test_huge_counts(void **state)
 	assert_int_equal(unpack_end(&r), BERTH_MALFORMED);
 }
 
+/* --- REGISTER and REPORT: entries of one command ------------------------- */
+
+static struct command register_make(struct held_row *held, uint32_t count)
+{
+	struct command command = { .type = FSM_REGISTER };
+
+	for (uint32_t i = 0; i < count; i++)
+		held[i] = (struct held_row){ .program = hash_of((uint8_t)i),
+					     .gen = 2, .epoch = 40 + i };
+	command.reg = (struct command_register){
+		.gen = 2, .crn = hash_of(1), .host = hash_of(2),
+		.boot = hash_of(3), .prev = 9, .nonce = { 5 }, .k_ms = 900,
+		.watchdog = WATCHDOG_NONE, .class = CRN_FENCED,
+		.held_count = count, .held = held };
+	return command;
+}
+
+static struct command report_make(void)
+{
+	struct command command = { .type = FSM_CRN_REPORT };
+
+	command.report = (struct command_crn_report){
+		.crn = hash_of(1), .session = 77, .vcpus = 8,
+		.memory_mib = 4096, .disk_mib = 9, .url = text_of("http://d"),
+		.token_count = 1, .tokens = { text_of("arch:x86_64") } };
+	return command;
+}
+
+static void test_commands_round_trip(void **state)
+{
+	struct held_row held[3];
+	struct command in = register_make(held, 3), out;
+	struct command_cursor cursor;
+	uint8_t data[2048];
+	size_t size = agent_command_encode(&in, data, sizeof data);
+
+	(void)state;
+	assert_true(size > 0);
+	assert_int_equal(agent_command_decode(&cursor, data, size, &out), 0);
+	assert_int_equal(out.type, FSM_REGISTER);
+	assert_int_equal(out.reg.prev, 9);
+	assert_int_equal(out.reg.held_count, 3);
+	assert_int_equal(out.reg.held[2].epoch, 42);
+	command_cursor_close(&cursor);
+	in = report_make();
+	size = agent_command_encode(&in, data, sizeof data);
+	assert_int_equal(agent_command_decode(&cursor, data, size, &out), 0);
+	assert_int_equal(out.type, FSM_CRN_REPORT);
+	assert_int_equal(out.report.vcpus, 8);
+	assert_int_equal(out.report.url.size, 8);
+	command_cursor_close(&cursor);
+	/* No room is no frame. */
+	for (size_t room = 0; room < size; room++)
+		assert_int_equal(agent_command_encode(&in, data, room), 0);
+}
+
+/* A CRN that sends another's command: it must not be able to say "Lead",
+ * "Assign" or two things at once. */
+static void test_other_commands_refused(void **state)
+{
+	struct command lead = { .type = FSM_EXPIRE,
+		.expire = { .crn = hash_of(1), .session = 7 } };
+	struct command report = report_make(), out;
+	struct command_cursor cursor;
+	uint8_t data[2048], two[4096];
+	size_t size = agent_command_encode(&lead, data, sizeof data), one;
+
+	(void)state;
+	assert_true(size > 0);
+	assert_int_equal(agent_command_decode(&cursor, data, size, &out),
+			 BERTH_MALFORMED);
+	size = agent_command_encode(&report, data, sizeof data);
+	for (size_t cut = 0; cut < size; cut++)
+		assert_int_not_equal(agent_command_decode(&cursor, data, cut,
+							  &out), 0);
+	/* Another one behind it. */
+	memcpy(two, data, size);
+	memcpy(two + size, data, size);
+	one = (size_t)(agent_command_decode(&cursor, two, 2 * size, &out) == 0);
+	if (one)
+		command_cursor_close(&cursor);
+	assert_int_equal(one, 0);
+}
+
+static void test_garbled_commands(void **state)
+{
+	struct held_row held[3];
+	struct command in = register_make(held, 3), out;
+	struct command_cursor cursor;
+	uint8_t data[2048], bad[2048];
+	size_t size = agent_command_encode(&in, data, sizeof data);
+
+	(void)state;
+	for (int i = 0; i < MUTATIONS; i++) {
+		memcpy(bad, data, size);
+		for (uint32_t n = chance(4) + 1; n > 0; n--)
+			bad[chance((uint32_t)size)] = (uint8_t)chance(256);
+		if (agent_command_decode(&cursor, bad, size, &out) != 0)
+			continue;
+		assert_true(out.type == FSM_REGISTER ||
+			    out.type == FSM_CRN_REPORT);
+		command_cursor_close(&cursor);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +530,9 @@ int main(void)
 		cmocka_unit_test(test_more_rows_than_room),
 		cmocka_unit_test(test_numbers_at_their_edges),
 		cmocka_unit_test(test_huge_counts),
+		cmocka_unit_test(test_commands_round_trip),
+		cmocka_unit_test(test_other_commands_refused),
+		cmocka_unit_test(test_garbled_commands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
