@@ -22,7 +22,9 @@ int fencer__watchdog_open(struct fencer *f, const char *device,
 			  struct fault *fault)
 {
 	struct watchdog_info info;
-	int timeout_s = (int)((f->k_ms - MARGIN_MS) / 1000u);
+	int timeout_s = f->k_ms > MARGIN_MS ?
+				(int)((f->k_ms - MARGIN_MS) / 1000u) :
+				0;
 
 	f->watchdog = -1;
 	f->watchdog_kind = WATCHDOG_NONE;
