@@ -6,6 +6,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#define HOST_MIB_MAX 1024u /* of memory that is not offered */
+
 static void token(struct machine_offer *offer, const char *kind,
 		  const char *value)
 {
@@ -75,8 +77,12 @@ static uint64_t memory_mib(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
 
-	return pages > 0 && size > 0 ?
-	       ((uint64_t)pages * (uint64_t)size) >> 20 : 0;
+	uint64_t all = pages > 0 && size > 0 ?
+		       ((uint64_t)pages * (uint64_t)size) >> 20 : 0;
+	uint64_t ours = all / 8 < HOST_MIB_MAX ? all / 8 : HOST_MIB_MAX;
+
+	/* The host and its daemons live, too: above all the fencer. */
+	return all - ours;
 }
 
 void agent_offer(const struct agent_config *config, struct machine_offer *out)
