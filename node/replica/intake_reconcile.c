@@ -19,6 +19,7 @@ struct put_row {
 	stamp_t epoch; /* to revoke for newer code; 0: none */
 	bool parent;   /* put only because another replaces it */
 	bool gone;     /* and forgotten at once */
+	bool root;     /* what it replaced is not known any more */
 };
 
 struct round {
@@ -39,19 +40,29 @@ struct round {
 
 /* --- in the pool: what is replaced ---------------------------------------- */
 
-/* Do the latest snapshots that show `child` show `entry` as well? */
+static bool shown_by(const struct intake *intake,
+		     const struct intake_entry *entry, uint32_t ccn)
+{
+	uint32_t last = intake->ccns[ccn].complete[1];
+
+	return last && entry && entry->seen[ccn] >= last;
+}
+
+/* Do the latest snapshots that show `child` (or all, if none does) show
+ * `entry` as well? */
 static bool shown_beside(const struct intake *intake,
 			 const struct intake_entry *entry,
 			 const struct intake_entry *child)
 {
-	bool any = false;
+	bool listed = false, any = false;
 
+	for (uint32_t i = 0; i < intake->ccn_count; i++)
+		listed |= shown_by(intake, child, i);
 	for (uint32_t i = 0; i < intake->ccn_count; i++) {
-		uint32_t last = intake->ccns[i].complete[1];
-
-		if (!last || child->seen[i] < last)
+		if (!intake->ccns[i].complete[1] ||
+		    (listed && !shown_by(intake, child, i)))
 			continue;
-		if (!entry || entry->seen[i] < last)
+		if (!shown_by(intake, entry, i))
 			return false;
 		any = true;
 	}
@@ -111,6 +122,33 @@ static void add_row(struct round *round, const struct put_row *row)
 		round->more = true;
 }
 
+/* Why what is gone cannot be put for `child` now; NULL: it can. What would be
+ * refused or would wait is not put at all: it would be deleted at once, and
+ * put again for ever. */
+static const char *gone_waits(const struct round *round,
+			      const struct fsm_view *view,
+			      const struct intake_entry *child,
+			      const struct intake_entry *parent, bool *root)
+{
+	const struct text *a = &child->put.owner, *b = &parent->put.owner;
+	struct fsm_program p;
+	slot_t slot = SLOT_NONE;
+
+	if (a->size != b->size || memcmp(a->data, b->data, a->size))
+		return "what it replaces is gone, and was another owner's";
+	if (!parent->put.amendable)
+		return "what it replaces is gone, and could not be amended";
+	if (parent->put.has_replaces)
+		slot = fsm_program_find(view, &parent->put.replaces);
+	*root = slot == SLOT_NONE || !fsm_program_read(view, slot, &p);
+	if (!*root && (p.forgotten || p.waiting_for_replaced))
+		return "an earlier version of it is not settled yet";
+	if (*root && !owner_settled(round, view, child))
+		return "what it replaces is gone, and the owner's programs "
+		       "that are gone as well must stop first";
+	return NULL;
+}
+
 /* `child` replaces what the state does not know: how can it be known? One that
  * is gone is put when its successor waits in the state, or it would be deleted
  * before that comes. */
@@ -121,6 +159,7 @@ static void look_for_parent(struct round *round, const struct fsm_view *view,
 	const struct intake_entry *parent =
 		intake_table_find(&intake->table, &child->put.replaces);
 	struct put_row row = { .parent = true };
+	const char *why = NULL;
 
 	if (!parent || !parent->texts ||
 	    (parent->kind == ENTRY_TAKEN && !intake_present(intake, parent))) {
@@ -129,16 +168,15 @@ static void look_for_parent(struct round *round, const struct fsm_view *view,
 	}
 	if (parent->kind == ENTRY_TAKEN || parent->retry_ms > round->now_ms)
 		return; /* put for its own sake, or later */
-	if (parent->kind == ENTRY_TOMB &&
-	    !owner_settled(round, view, child)) {
-		intake_entry_wait(child, "what it replaces is gone, and the "
-				  "owner's programs that are gone as well "
-				  "must stop first");
-		return;
-	}
 	row.program = parent->key;
 	row.time_ms = parent->put.time_ms;
 	row.gone = parent->kind != ENTRY_SPARE;
+	if (row.gone)
+		why = gone_waits(round, view, child, parent, &row.root);
+	if (why) {
+		intake_entry_wait(child, why);
+		return;
+	}
 	if (waiting || !row.gone)
 		add_row(round, &row);
 }
@@ -345,6 +383,8 @@ static void add(struct round *round, struct edge_submit *s,
 	put.program_put = entry->put;
 	if (row->parent)
 		put.program_put.persistent = false;
+	if (row->root)
+		put.program_put.has_replaces = false;
 	edge_submit_add(s, &put);
 	round->subjects[round->subject_count++] = row->program;
 	if (row->gone)

@@ -478,6 +478,51 @@ static void toggled_between_two_polls(void **state)
 	json_decref(second);
 }
 
+static bool is_empty(struct house *house)
+{
+	return json_integer_value(house_json(house, "total")) == 0;
+}
+
+/* What was known and has gone altogether, with what it replaced, is made known
+ * again for one that replaces it. */
+static void forgotten_then_replaced(void **state)
+{
+	json_t *first = make_program(&owner, true, NULL);
+	json_t *second = make_program(&owner, true, hash_of(first));
+
+	(void)state;
+	list_message(json_incref(first));
+	list_message(json_incref(second));
+	until_programs("superseded", 1);
+	until_free_to_run(hash_of(second));
+	unlist_all();
+	tell(first, "forgotten", false);
+	tell(second, "removed", false);
+	house_poll(&h, "/admin/v1/programs", is_empty);
+	list_program(true, hash_of(second));
+	until_free_to_run(hash_of(h.ccn.messages[0]));
+	some_polls();
+	assert_int_equal(total_of("state=free"), 1);
+	assert_int_equal(total_of("state=superseded"), 1);
+	json_decref(first);
+	json_decref(second);
+}
+
+/* A tomb of another owner is never put, nor is its successor ever placed. */
+static void anothers_tomb_is_not_replaced(void **state)
+{
+	json_t *first = make_program(&stranger, false, NULL);
+
+	(void)state;
+	tell(first, "forgotten", false);
+	list_program(true, hash_of(first));
+	snprintf(found, sizeof found, "%s", hash_of(h.ccn.messages[0]));
+	until_waits("another owner");
+	assert_true(waits_for_ever(found));
+	assert_int_equal(total_of(""), 1);
+	json_decref(first);
+}
+
 static void a_chain_is_followed(void **state)
 {
 	json_t *chain[4] = { make_program(&owner, false, NULL) };
@@ -684,6 +729,8 @@ int main(void)
 		CASE(on_demand_then_persisted),
 		CASE(replaced_and_forgotten_at_once),
 		CASE(toggled_between_two_polls),
+		CASE(forgotten_then_replaced),
+		CASE(anothers_tomb_is_not_replaced),
 		CASE(a_chain_is_followed),
 		CASE(what_no_ccn_tells_of_is_waited_for),
 		CASE(anothers_program_is_not_replaced),
