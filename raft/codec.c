@@ -171,6 +171,7 @@ static bool decode_append(struct cursor *cursor, struct decoded *out)
 	    append->prev_log_index > UINT64_MAX / 2 ||
 	    !append->prev_log_index != !append->prev_log_term ||
 	    append->prev_log_term > append->term ||
+	    count > INFLIGHT_ENTRIES_MAX ||
 	    count > cursor->left / CODEC_ENTRY_HEAD)
 		return false;
 	if (!count)

@@ -86,14 +86,19 @@ static int keep_entries(struct replica *r, struct raft_update *update)
 	uint64_t index = update->entries.index;
 	uint32_t i, n = update->entries.n;
 	const struct raft_entry *batch = update->entries.batch;
-	struct log_entry **list = malloc(n * sizeof *list);
+	struct log_entry **list;
 	bool ours = r->step_array && batch >= r->step_array &&
 		    batch < r->step_array + r->step_count;
-	int code = list ? 0 : BERTH_NOMEM;
+	int code = 0;
 
-	/* A core that lost count (T1) must not take us along. */
-	if (ours && n > r->step_count - (size_t)(batch - r->step_array))
-		code = BERTH_CORRUPT;
+	/* A core that lost count (T1) must not take us along, and what it
+	 * points to cannot be trusted. */
+	if ((ours && n > r->step_count - (size_t)(batch - r->step_array)) ||
+	    index < r->cache.start || index > cache_last(&r->cache) + 1)
+		return BERTH_CORRUPT;
+	list = malloc(n * sizeof *list);
+	if (!list)
+		code = BERTH_NOMEM;
 	cache_cut(&r->cache, index);
 	for (i = 0; !code && i < n; i++) {
 		struct log_entry *entry =
@@ -386,6 +391,7 @@ void engine_settle(struct replica *r)
 	read_settle(r);
 	member_settle(r);
 	take_maybe(r);
+	link_tell_commit(r);
 	r->next_timeout_ms = filter_next_timeout(r);
 	if (!r->dead)
 		r->io->wake(r->io->ctx);
@@ -481,6 +487,10 @@ void engine_restart(struct replica *r)
 			     berth_error_text(code));
 		return;
 	}
+	/* It takes the last change of the log for uncommitted. */
+	if (r->applied_conf_index &&
+	    r->raft.configuration_uncommitted_index == r->applied_conf_index)
+		tell_core_of_change(r, r->applied_conf_index);
 	lane_kick(r);
 }
 

@@ -83,8 +83,11 @@ struct transfer_in;  /* transfer_in.c: one that we are sent */
 
 struct peer {
 	uint64_t id;
-	bool up, accepted, binding;
+	bool up, accepted;
+	uint64_t binding; /* number of the write that it waits for; 0: none */
 	struct transfer_out *out;
+	uint64_t told;    /* the commit index that frames have told it */
+	uint64_t told_ms; /* when one was sent for that alone */
 };
 
 /* A membership change on its way (member.c). */
@@ -103,13 +106,15 @@ struct replica {
 	const struct replica_machine *machine;
 	struct raft raft;
 	bool started, dead, closing, settled;
-	uint64_t now_ms, next_timeout_ms, last_timeout_ms;
+	uint64_t now_ms, next_timeout_ms, last_timeout_ms, ticked_ms;
 	char address[24];
 
 	struct identity_file identity;
 	uint64_t nonce;
 	struct peers_file peers;
 	struct peer linked[PEERS_LINKED_MAX];
+	uint64_t tell_ms; /* a commit index waits to be told; UINT64_MAX: none */
+	uint64_t binds, binds_durable; /* writes of peers: begun, done */
 	uint32_t jobs; /* in flight; close waits for them */
 
 	struct cache cache;
@@ -216,6 +221,8 @@ bool link_send_parts(struct replica *r, uint64_t peer,
 		     const struct replica_part *parts, uint32_t count);
 void link_release_held(struct replica *r);
 void link_fini(struct replica *r);
+/* Tells followers of a commit index that no other frame has told them of. */
+void link_tell_commit(struct replica *r);
 struct peer *link_find(struct replica *r, uint64_t id);
 
 /* codec.c */

@@ -283,8 +283,15 @@ void lane_kick(struct replica *r)
  * whoever it is stops after ten seconds. */
 void lane_tick(struct replica *r)
 {
-	uint64_t waited;
+	uint64_t gap = r->now_ms - r->ticked_ms, waited;
 
+	/* We stood still ourselves (a stopped or moved machine): that is not
+	 * the disk's time. */
+	if (r->ticked_ms && gap > 4 * (uint64_t)r->config.election_ms)
+		r->writing.since_ms += gap;
+	if (r->writing.since_ms > r->now_ms)
+		r->writing.since_ms = r->now_ms;
+	r->ticked_ms = r->now_ms;
 	if (!r->writing.busy) {
 		r->stalled = false;
 		return;
@@ -302,12 +309,16 @@ void lane_tick(struct replica *r)
 
 uint64_t lane_next_ms(const struct replica *r)
 {
-	uint64_t since = r->writing.since_ms;
+	uint64_t end = r->writing.since_ms + WRITE_HANG_MS;
+	uint64_t from = r->writing.since_ms;
 
 	if (!r->writing.busy)
 		return UINT64_MAX;
-	return since + (r->stalled ? WRITE_HANG_MS :
-				     2 * (uint64_t)r->config.election_ms);
+	/* Often enough to tell a hanging disk from standing still. */
+	if (r->stalled)
+		from = r->ticked_ms;
+	from += 2 * (uint64_t)r->config.election_ms;
+	return from < end ? from : end;
 }
 
 void lane_fini(struct replica *r)

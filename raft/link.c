@@ -6,7 +6,10 @@
  * heard for the first time is bound to its disk, durably, before it takes
  * part; a configuration that names a member's disk id binds it beforehand.
  * Afterwards another disk, a lower incarnation, or the same incarnation with
- * another nonce is refused: that disk is older than the cluster remembers.
+ * another nonce is refused: that disk is older than the cluster remembers. An
+ * old copy could start until its number is high enough; so a hello also names
+ * the nonces of the starts before, and the one remembered must be among them.
+ * Who is refused writes that down and never starts again.
  */
 #include "raft/internal.h"
 
@@ -17,7 +20,12 @@
 #include "raft/bytes.h"
 
 #define PROTOCOL 1u
-#define HELLO_SIZE 107u
+#define TELL_GAP_MS 2u
+#define TELL_GAP_MOVING_MS 10u
+#define TELL_OFF 31u /* bit of filters_off: to measure without */
+#define PAST_AT 107u
+#define PAST (IDENTITY_NONCES - 1)
+#define HELLO_SIZE (PAST_AT + PAST * 8u)
 
 enum refusal {
 	REFUSAL_CLUSTER = 1,
@@ -124,6 +132,18 @@ void link_fini(struct replica *r)
 	r->held_end = &r->held;
 }
 
+static void note_told(struct replica *r, uint64_t id,
+		      const struct raft_append_entries *append)
+{
+	struct peer *peer = link_find(r, id);
+	uint64_t reach = append->prev_log_index;
+
+	if (reach > append->leader_commit)
+		reach = append->leader_commit;
+	if (peer && peer->told < reach)
+		peer->told = reach;
+}
+
 /* One message may hold more than a frame should: consecutive AppendEntries say
  * the same. */
 static void send_append(struct replica *r, uint64_t id,
@@ -163,7 +183,60 @@ static void send_append(struct replica *r, uint64_t id,
 		if (count)
 			append.prev_log_term = entries[count - 1]->term;
 		left -= count;
+		if (sent)
+			note_told(r, id, &append);
 	} while (left && sent);
+}
+
+/* A peer learns of a commit with the next frame, and on a quiet cluster that
+ * is the next heartbeat: too late for who waits there for an index. So, when
+ * nothing else says it, an empty AppendEntries does. It is anchored at the
+ * match index, where the peer cannot reject it, and its answer says again what
+ * the core knows already. While entries are on
+ * their way more is likely to be sent soon, and it is done less often. */
+static bool worth_telling(struct replica *r, const struct raft_server *server,
+			  struct peer **peer, struct raft_append_entries *out)
+{
+	raft_index commit = raft_commit_index(&r->raft), match = 0;
+
+	*peer = link_find(r, server->id);
+	if (!*peer || !(*peer)->accepted || (*peer)->out ||
+	    server->role == RAFT_SPARE ||
+	    raft_match_index(&r->raft, server->id, &match) || !match)
+		return false;
+	out->prev_log_index = match;
+	out->prev_log_term = engine_term_of(r, match);
+	out->leader_commit = commit;
+	return out->prev_log_term &&
+	       (match < commit ? match : commit) > (*peer)->told;
+}
+
+void link_tell_commit(struct replica *r)
+{
+	struct raft_append_entries append = { 0 };
+	bool moving;
+	uint64_t gap;
+	unsigned i;
+
+	r->tell_ms = UINT64_MAX;
+	if (!engine_is_leader(r) || r->config.filters_off >> TELL_OFF & 1)
+		return;
+	moving = raft_last_index(&r->raft) > raft_commit_index(&r->raft);
+	gap = moving ? TELL_GAP_MOVING_MS : TELL_GAP_MS;
+	append.term = raft_current_term(&r->raft);
+	for (i = 0; i < r->raft.configuration.n; i++) {
+		struct peer *peer;
+
+		if (!worth_telling(r, &r->raft.configuration.servers[i],
+				   &peer, &append))
+			continue;
+		if (r->now_ms - peer->told_ms >= gap) {
+			peer->told_ms = r->now_ms;
+			send_append(r, peer->id, &append);
+		} else if (peer->told_ms + gap < r->tell_ms) {
+			r->tell_ms = peer->told_ms + gap;
+		}
+	}
 }
 
 void link_send_message(struct replica *r, struct raft_message *message)
@@ -190,12 +263,14 @@ struct hello {
 	uint16_t protocol;
 	char cluster[64];
 	struct peer_memory who;
+	uint64_t past[PAST];
 };
 
 static void send_hello(struct replica *r, uint64_t id)
 {
 	uint8_t data[HELLO_SIZE] = { FRAME_HELLO };
 	struct replica_part part = { data, sizeof data };
+	uint32_t i;
 
 	put_u16(data + 1, PROTOCOL);
 	memcpy(data + 3, r->identity.cluster, 64);
@@ -203,11 +278,15 @@ static void send_hello(struct replica *r, uint64_t id)
 	memcpy(data + 75, r->identity.disk_id, 16);
 	put_u64(data + 91, r->identity.incarnation);
 	put_u64(data + 99, r->nonce);
+	for (i = 0; i < PAST; i++)
+		put_u64(data + PAST_AT + i * 8, r->identity.nonces[i + 1]);
 	r->io->link_send(r->io->ctx, id, &part, 1);
 }
 
 static bool hello_decode(const uint8_t *data, size_t size, struct hello *out)
 {
+	uint32_t i;
+
 	if (size != HELLO_SIZE)
 		return false;
 	out->protocol = get_u16(data + 1);
@@ -218,6 +297,8 @@ static bool hello_decode(const uint8_t *data, size_t size, struct hello *out)
 	memcpy(out->who.disk_id, data + 75, 16);
 	out->who.incarnation = get_u64(data + 91);
 	out->who.nonce = get_u64(data + 99);
+	for (i = 0; i < PAST; i++)
+		out->past[i] = get_u64(data + PAST_AT + i * 8);
 	return true;
 }
 
@@ -233,9 +314,21 @@ static void refuse(struct replica *r, struct peer *peer, enum refusal why,
 	r->io->link_drop(r->io->ctx, peer->id, text);
 }
 
-/* What the cluster remembers of that id, against what it says of itself. */
-static const char *disk_wrong(struct replica *r, const struct peer_memory *who)
+/* The start that is remembered is none of this disk's. */
+static bool other_past(const struct peer_memory *known,
+		       const struct hello *hello)
 {
+	uint64_t since = hello->who.incarnation - known->incarnation;
+
+	if (!since)
+		return hello->who.nonce != known->nonce;
+	return since <= PAST && hello->past[since - 1] != known->nonce;
+}
+
+/* What the cluster remembers of that id, against what it says of itself. */
+static const char *disk_wrong(struct replica *r, const struct hello *hello)
+{
+	const struct peer_memory *who = &hello->who;
 	const struct peer_memory *known = peers_find(&r->peers, who->id);
 	const struct replica_member *member =
 		members_find(&r->applied_members, who->id);
@@ -248,8 +341,7 @@ static const char *disk_wrong(struct replica *r, const struct peer_memory *who)
 	if (memcmp(known->disk_id, who->disk_id, 16) != 0)
 		return "its disk is another one than the cluster remembers";
 	if (who->incarnation < known->incarnation ||
-	    (who->incarnation == known->incarnation &&
-	     who->nonce != known->nonce))
+	    other_past(known, hello))
 		return "its disk is older than the cluster remembers";
 	return NULL;
 }
@@ -257,7 +349,7 @@ static const char *disk_wrong(struct replica *r, const struct peer_memory *who)
 struct bind_job {
 	struct replica_job job;
 	struct replica *replica;
-	uint64_t peer;
+	uint64_t peer, number;
 	struct peers_file peers;
 };
 
@@ -278,10 +370,12 @@ static void bind_done(struct replica_job *job, int code)
 	if (code)
 		engine_fatal(r, code, "write peers: %s",
 			     berth_error_text(code));
-	if (peer && peer->binding) {
-		peer->binding = false;
+	if (peer && peer->binding == bind->number) {
+		peer->binding = 0;
 		peer->accepted = peer->up;
 	}
+	if (r->binds == bind->number)
+		r->binds_durable = bind->number;
 	free(bind);
 	replica_tick(r);
 }
@@ -292,7 +386,9 @@ static void bind_peer(struct replica *r, struct peer *peer,
 	struct peer_memory *known = peers_find(&r->peers, who->id);
 	struct bind_job *bind;
 
-	if (known && memcmp(known, who, sizeof *known) == 0) {
+	/* Known, and nothing of what is known still on its way to the disk. */
+	if (known && memcmp(known, who, sizeof *known) == 0 &&
+	    r->binds_durable == r->binds) {
 		peer->accepted = true;
 		return;
 	}
@@ -313,7 +409,7 @@ static void bind_peer(struct replica *r, struct peer *peer,
 	bind->replica = r;
 	bind->peer = peer->id;
 	bind->peers = r->peers;
-	peer->binding = true;
+	bind->number = peer->binding = ++r->binds;
 	r->jobs++;
 	r->io->submit_log(r->io->ctx, &bind->job);
 }
@@ -335,16 +431,68 @@ static void take_hello(struct replica *r, struct peer *peer,
 		       hello.who.id != peer->id ?
 			       "it says another id than its certificate" :
 			       "it belongs to another cluster");
-	} else if ((wrong = disk_wrong(r, &hello.who))) {
+	} else if ((wrong = disk_wrong(r, &hello))) {
 		refuse(r, peer, REFUSAL_DISK, wrong);
 	} else {
 		bind_peer(r, peer, &hello.who);
 	}
 }
 
+struct refusal_job {
+	struct replica_job job;
+	struct replica *replica;
+	struct identity_file identity;
+	struct fault fault;
+};
+
+static int refusal_run(struct replica_job *job)
+{
+	struct refusal_job *refusal = (struct refusal_job *)job;
+
+	return identity_store(&refusal->replica->io->files,
+			      &refusal->identity);
+}
+
+static void refusal_done(struct replica_job *job, int code)
+{
+	struct refusal_job *refusal = (struct refusal_job *)job;
+	struct replica *r = refusal->replica;
+
+	r->jobs--;
+	if (code)
+		engine_log(r, 3, "the refusal could not be written down: %s",
+			   berth_error_text(code));
+	engine_fatal_fault(r, &refusal->fault);
+	free(refusal);
+	replica_tick(r);
+}
+
+/* Stops for ever, and first sees to it that a new start does not try again. */
+static void refused_for_ever(struct replica *r, const struct fault *fault)
+{
+	struct refusal_job *refusal;
+
+	if (r->identity.refused)
+		return;
+	refusal = calloc(1, sizeof *refusal);
+	if (!refusal) {
+		engine_fatal_fault(r, fault);
+		return;
+	}
+	r->identity.refused = true;
+	refusal->job.run = refusal_run;
+	refusal->job.done = refusal_done;
+	refusal->replica = r;
+	refusal->identity = r->identity;
+	refusal->fault = *fault;
+	r->jobs++;
+	r->io->submit_log(r->io->ctx, &refusal->job);
+}
+
 static void take_refused(struct replica *r, struct peer *peer,
 			 const uint8_t *data, size_t size)
 {
+	struct fault fault = { 0 };
 	char text[200];
 
 	if (size < 2) {
@@ -354,15 +502,15 @@ static void take_refused(struct replica *r, struct peer *peer,
 	snprintf(text, sizeof text, "%.*s", (int)(size - 2 < 150 ? size - 2 :
 						  150),
 		 (const char *)data + 2);
-	if (data[1] == REFUSAL_DISK)
-		engine_fatal(r, BERTH_DENIED,
-			     "replica %" PRIu64 " refuses replica %" PRIu64
-			     ": %s; it must be removed and rejoin under a new "
-			     "id",
-			     peer->id, r->config.id, text);
-	else
-		engine_log(r, 3, "replica %" PRIu64 " refuses us: %s",
-			   peer->id, text);
+	if (data[1] == REFUSAL_DISK) {
+		fault_set(&fault, BERTH_DENIED,
+			  "replica %" PRIu64 " refuses replica %" PRIu64
+			  ": %s; it must be removed and rejoin under a new id",
+			  peer->id, r->config.id, text);
+		refused_for_ever(r, &fault);
+		return;
+	}
+	engine_log(r, 3, "replica %" PRIu64 " refuses us: %s", peer->id, text);
 }
 
 /* --- in ------------------------------------------------------------------ */
@@ -381,7 +529,9 @@ void replica_link_up(struct replica *r, uint64_t id)
 	if (peer->up)
 		transfer_link_down(r, peer);
 	peer->up = true;
-	peer->accepted = peer->binding = false;
+	peer->told = 0; /* it may have started anew */
+	peer->accepted = false;
+	peer->binding = 0;
 	send_hello(r, id);
 }
 
@@ -391,7 +541,8 @@ void replica_link_down(struct replica *r, uint64_t id)
 
 	if (!peer)
 		return;
-	peer->up = peer->accepted = peer->binding = false;
+	peer->up = peer->accepted = false;
+	peer->binding = 0;
 	transfer_link_down(r, peer);
 }
 
@@ -402,7 +553,9 @@ static void take_message(struct replica *r, struct peer *peer,
 	char address[24];
 	int code;
 
-	if (!codec_decode(data, size, &decoded)) {
+	if (!codec_decode(data, size, &decoded) ||
+	    (decoded.message.type == RAFT_REQUEST_VOTE &&
+	     decoded.message.request_vote.candidate_id != peer->id)) {
 		r->io->link_drop(r->io->ctx, peer->id, "malformed frame");
 		return;
 	}

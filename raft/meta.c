@@ -8,7 +8,8 @@
 #define IDENTITY_MAGIC 0x314e444968747242ull /* "BrthIDN1" */
 #define VOTE_MAGIC 0x31544f5668747242ull     /* "BrthVOT1" */
 #define PEERS_MAGIC 0x3152455068747242ull    /* "BrthPER1" */
-#define IDENTITY_SIZE 112u
+#define NONCES_AT 112u
+#define IDENTITY_SIZE (NONCES_AT + IDENTITY_NONCES * 8u + 4u)
 #define VOTE_SLOT 4096u /* a sector of its own, whatever the disk's is */
 #define VOTE_SIZE 40u
 #define PEER_SIZE 40u
@@ -64,6 +65,7 @@ int identity_load(const struct replica_files *files,
 {
 	uint8_t data[IDENTITY_SIZE];
 	size_t got = 0;
+	uint32_t i;
 	int code = slurp(files, "identity", data, sizeof data, &got);
 
 	if (code)
@@ -78,6 +80,9 @@ int identity_load(const struct replica_files *files,
 	out->id = get_u64(data + 72);
 	memcpy(out->disk_id, data + 80, 16);
 	out->incarnation = get_u64(data + 96);
+	out->refused = data[104] != 0;
+	for (i = 0; i < IDENTITY_NONCES; i++)
+		out->nonces[i] = get_u64(data + NONCES_AT + i * 8);
 	return 0;
 }
 
@@ -85,12 +90,16 @@ int identity_store(const struct replica_files *files,
 		   const struct identity_file *identity)
 {
 	uint8_t data[IDENTITY_SIZE] = { 0 };
+	uint32_t i;
 
 	put_u64(data, IDENTITY_MAGIC);
 	memcpy(data + 8, identity->cluster, sizeof identity->cluster);
 	put_u64(data + 72, identity->id);
 	memcpy(data + 80, identity->disk_id, 16);
 	put_u64(data + 96, identity->incarnation);
+	data[104] = identity->refused;
+	for (i = 0; i < IDENTITY_NONCES; i++)
+		put_u64(data + NONCES_AT + i * 8, identity->nonces[i]);
 	put_u32(data + sizeof data - 4, crc32c(0, data, sizeof data - 4));
 	return replace(files, "identity", "identity.new", data, sizeof data);
 }
@@ -129,11 +138,11 @@ int vote_open(struct vote_file *vote, const struct replica_files *files,
 	return 0;
 }
 
-int vote_store(struct vote_file *vote, const struct replica_files *files,
-	       uint64_t term, uint64_t voted_for)
+static int write_slot(const struct vote_file *vote,
+		      const struct replica_files *files, uint64_t sequence,
+		      uint64_t term, uint64_t voted_for)
 {
 	uint8_t slot[VOTE_SIZE] = { 0 };
-	uint64_t sequence = vote->sequence + 1;
 	int code;
 
 	put_u64(slot, VOTE_MAGIC);
@@ -143,8 +152,22 @@ int vote_store(struct vote_file *vote, const struct replica_files *files,
 	put_u32(slot + 32, crc32c(0, slot, 32));
 	code = files->write(files->ctx, vote->file, sequence % 2 * VOTE_SLOT,
 			    slot, sizeof slot);
-	if (!code)
-		code = files->sync(files->ctx, vote->file);
+	return code ? code : files->sync(files->ctx, vote->file);
+}
+
+/* The same slot again, never the other: until this one is durable, the other
+ * is the only one that is. */
+int vote_settle(struct vote_file *vote, const struct replica_files *files)
+{
+	return write_slot(vote, files, vote->sequence, vote->term, vote->vote);
+}
+
+int vote_store(struct vote_file *vote, const struct replica_files *files,
+	       uint64_t term, uint64_t voted_for)
+{
+	uint64_t sequence = vote->sequence + 1;
+	int code = write_slot(vote, files, sequence, term, voted_for);
+
 	if (!code && sequence == 1)
 		code = files->sync_directory(files->ctx);
 	if (code)

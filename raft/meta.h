@@ -6,12 +6,16 @@
 
 #include "raft/replica.h"
 
+#define IDENTITY_NONCES 64u
+
 /* "identity": replaced by rename, so it is whole or it is the old one. */
 struct identity_file {
 	char cluster[64];
 	uint64_t id;
 	uint8_t disk_id[16];
 	uint64_t incarnation; /* of the last start; 0 before the first */
+	uint64_t nonces[IDENTITY_NONCES]; /* of that start, the one before, ... */
+	bool refused; /* a peer knows this disk to be older: never again */
 };
 
 /* Errors: NOTFOUND, CORRUPT, VERSION, IO. */
@@ -31,6 +35,10 @@ MUST_CHECK int vote_open(struct vote_file *vote,
 MUST_CHECK int vote_store(struct vote_file *vote,
 			  const struct replica_files *files, uint64_t term,
 			  uint64_t voted_for);
+/* Makes durable what vote_open has read: a process that was killed may have
+ * written it and not synced it. */
+MUST_CHECK int vote_settle(struct vote_file *vote,
+			   const struct replica_files *files);
 void vote_close(struct vote_file *vote, const struct replica_files *files);
 
 /* "peers": id to disk, highest incarnation and the start's nonce. */

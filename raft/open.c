@@ -199,7 +199,16 @@ static int check_identity(struct replica *r, struct fault *fault)
 				 "the directory belongs to replica %" PRIu64
 				 ", not %" PRIu64,
 				 r->identity.id, r->config.id);
+	if (r->identity.refused)
+		return fault_set(fault, BERTH_DENIED,
+				 "the cluster has refused this disk as older "
+				 "than it remembers; the replica must be "
+				 "removed and rejoin under a new id, with an "
+				 "empty disk");
 	r->identity.incarnation++;
+	memmove(r->identity.nonces + 1, r->identity.nonces,
+		sizeof r->identity.nonces - sizeof r->identity.nonces[0]);
+	r->identity.nonces[0] = r->nonce;
 	code = identity_store(&r->io->files, &r->identity);
 	if (code)
 		return fault_set(fault, code, "write identity: %s",
@@ -271,6 +280,13 @@ static int load_log(struct replica *r, struct fault *fault)
 			r->config.segment_size, &replay, fault);
 	if (code)
 		return code;
+	/* Only what a snapshot covers is ever dropped from the front. */
+	if (r->snap.index && r->wal.count &&
+	    r->cache.start > r->snap.index + 1)
+		return fault_set(fault, BERTH_CORRUPT,
+				 "the log begins at entry %" PRIu64
+				 ", behind the end of snapshot %" PRIu64,
+				 r->cache.start, r->snap.index);
 	if (!log_counts(r)) {
 		cache_reset(&r->cache, r->snap.index + 1);
 		code = wal_reset(&r->wal, r->snap.index, r->snap.term);
@@ -305,6 +321,9 @@ static void latest_members(const struct replica *r, struct members *out)
 	}
 }
 
+/* A process that was killed may have left term and vote written and not
+ * synced: they count only when they are durable, as the log's tail does
+ * (wal.c). The directory was synced with the identity. */
 static int load_vote(struct replica *r, struct fault *fault)
 {
 	struct members members;
@@ -315,6 +334,10 @@ static int load_vote(struct replica *r, struct fault *fault)
 	if (!r->vote.sequence)
 		return fault_set(fault, BERTH_CORRUPT,
 				 "vote: offset 0: neither slot is whole");
+	code = vote_settle(&r->vote, &r->io->files);
+	if (code)
+		return fault_set(fault, code, "write term and vote: %s",
+				 berth_error_text(code));
 	latest_members(r, &members);
 	if (!filter_start_needs_term(r, &members))
 		return 0;
@@ -402,6 +425,7 @@ int replica_open(struct replica **out, const struct replica_config *config,
 	r->held_end = &r->held;
 	r->reads_new_end = &r->reads_new;
 	r->nonce = io->random(io->ctx);
+	r->tell_ms = UINT64_MAX;
 	code = io->files.lock(io->files.ctx);
 	if (code)
 		fault_set(fault, code, code == BERTH_BUSY ?
@@ -429,6 +453,8 @@ uint64_t replica_next_ms(const struct replica *r)
 	other = lane_next_ms(r);
 	if (other < next)
 		next = other;
+	if (r->tell_ms < next)
+		next = r->tell_ms;
 	other = member_next_ms(r);
 	return other < next ? other : next;
 }
@@ -466,19 +492,18 @@ void replica_tick(struct replica *r)
 
 void replica_close(struct replica *r, void (*closed)(void *ctx), void *ctx)
 {
-	bool leading = r->leading;
+	bool leading = r->leading && !r->dead;
 
 	r->closing = true;
 	r->closed = closed;
 	r->closed_ctx = ctx;
-	if (!r->dead) {
-		r->leading = false;
-		read_lost(r);
-		member_lost(r);
-		if (leading)
-			r->machine->leadership(r->machine->ctx, false,
-					       r->leading_term);
-	}
+	r->leading = false;
+	/* Who waits is told, after a fault as well. */
+	read_lost(r);
+	member_lost(r);
+	if (leading)
+		r->machine->leadership(r->machine->ctx, false,
+				       r->leading_term);
 	r->dead = true;
 	close_maybe(r);
 }

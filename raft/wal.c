@@ -337,6 +337,7 @@ struct reading {
 	uint64_t size;
 	void *file;
 	struct head head;
+	uint64_t batch; /* where the last record's began */
 	bool begun, torn;
 };
 
@@ -473,6 +474,7 @@ static int replay_segment(struct reading *reading, uint64_t number,
 	if (code)
 		return fault_set(reading->fault, code, "no memory");
 	segment = last_segment(wal);
+	reading->batch = 0;
 	while (last || at < end) {
 		struct record record;
 
@@ -485,6 +487,7 @@ static int replay_segment(struct reading *reading, uint64_t number,
 			return code;
 		if (record.index > segment->last)
 			segment->last = record.index;
+		reading->batch = record.batch;
 		at += padded(WAL_RECORD_HEAD + record.size);
 	}
 	segment->end = at;
@@ -604,6 +607,26 @@ static int replay_one(struct reading *reading, uint32_t i)
 	return code;
 }
 
+/* What was read of the last batch may be in the kernel's memory only: the
+ * process was killed before its sync, or the sync failed and the kernel
+ * forgot. Before it counts as stored it is written again, and synced; and with
+ * the first batch the head. */
+static int settle(struct reading *reading)
+{
+	struct wal *wal = reading->wal;
+	const struct replica_files *f = wal->files;
+	uint64_t end = last_segment(wal)->end, from = reading->batch;
+	int code;
+
+	if (end > reading->size)
+		end = reading->size;
+	if (from <= WAL_SEGMENT_HEAD || from > end)
+		from = 0;
+	code = f->write(f->ctx, wal->file, from, reading->data + from,
+			(size_t)(end - from));
+	return code ? code : f->sync(f->ctx, wal->file);
+}
+
 /* Goes on in the last segment, or, after a cut, in a new one. */
 static int resume(struct reading *reading)
 {
@@ -617,6 +640,11 @@ static int resume(struct reading *reading)
 	wal->salt = salt_of(wal, last_segment(wal)->number);
 	wal->allocated = reading->size;
 	wal->batch = last_segment(wal)->end;
+	code = settle(reading);
+	if (code)
+		return fault_set(reading->fault, code,
+				 "sync the log's tail: %s",
+				 berth_error_text(code));
 	if (!reading->torn)
 		return 0;
 	code = wal->files->truncate(wal->files->ctx, wal->file,

@@ -107,8 +107,8 @@ static int file_write(void *ctx, void *handle, uint64_t offset,
 
 		if (part < 0 && errno == EINTR)
 			continue;
-		if (part < 0)
-			return code_of(errno);
+		if (part <= 0)
+			return part ? code_of(errno) : BERTH_IO;
 		done += (size_t)part;
 	}
 	return 0;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <unistd.h>
 
+#include "raft/bytes.h"
 #include "tests/kit/lab.h"
 
 /* --- an ordinary day ------------------------------------------------------ */
@@ -191,10 +192,94 @@ static void reads_are_confirmed_after_they_came(void **state)
 	lab_close(&lab);
 }
 
+/* --- how soon followers know ------------------------------------------------ */
+
+/* The longest, in ms, that a follower applied after the leader. */
+static uint64_t longest_lag(struct lab *lab, struct lab_replica *leader)
+{
+	uint64_t index = 0, longest = 0, since, i, j;
+
+	for (i = 0; i < 50; i++) {
+		lab_run(lab, i % 17); /* anywhere between two heartbeats */
+		assert_int_equal(replica_submit(leader->replica, "x", 2, false,
+						&index), 0);
+		while (leader->applied < index)
+			lab_run(lab, 1);
+		since = lab->now_ms;
+		for (j = 0; j < lab->count; j++)
+			while (lab->replicas[j].applied < index)
+				lab_run(lab, 1);
+		if (lab->now_ms - since > longest)
+			longest = lab->now_ms - since;
+	}
+	return longest;
+}
+
+static void followers_know_of_a_commit_at_once(void **state)
+{
+	struct lab_replica *leader;
+	struct lab lab;
+	uint32_t i;
+
+	(void)state;
+	leader = lab_up(&lab, 3);
+	lab_run(&lab, 300);
+	assert_in_range(longest_lag(&lab, leader), 0, 3);
+	lab_close(&lab);
+	/* Without, the next heartbeat says it: the measure can tell. */
+	lab_open(&lab, 3);
+	for (i = 0; i < 3; i++) {
+		lab.replicas[i].config.filters_off = 1u << 31;
+		assert_int_equal(lab_bootstrap(&lab.replicas[i], 3, NULL), 0);
+		assert_int_equal(lab_start(&lab.replicas[i], NULL), 0);
+	}
+	lab_link(&lab);
+	while (!lab_leader(&lab))
+		lab_run(&lab, 1);
+	lab_run(&lab, 300);
+	assert_in_range(longest_lag(&lab, lab_leader(&lab)), 10, 25);
+	lab_close(&lab);
+}
+
+static uint64_t appends;
+
+static bool count_appends(struct lab *lab, const struct lab_frame *frame)
+{
+	(void)lab;
+	appends += frame->data[0] == 3; /* FRAME_APPEND */
+	return true;
+}
+
+/* A quiet cluster stays quiet, and a burst is told once. */
+static void commits_are_told_sparingly(void **state)
+{
+	struct lab_replica *leader;
+	struct lab lab;
+	uint64_t index, quiet, i;
+
+	(void)state;
+	leader = lab_up(&lab, 3);
+	lab_run(&lab, 300);
+	lab.pass = count_appends;
+	appends = 0;
+	lab_run(&lab, 1000);
+	quiet = appends; /* heartbeats of 20 ms to two peers */
+	assert_in_range(quiet, 90, 110);
+	appends = 0;
+	for (i = 0; i < 200; i++)
+		assert_int_equal(replica_submit(leader->replica, "x", 2, false,
+						&index), 0);
+	lab_run(&lab, 10);
+	assert_int_equal(lab.replicas[leader->id % 3].applied, index);
+	assert_in_range(appends, 400, 410);
+	lab_close(&lab);
+}
+
 /* --- at the door ------------------------------------------------------------ */
 
 static void older_disk_is_refused(void **state)
 {
+	struct fault fault = { 0 };
 	struct lab_replica *leader, *other;
 	char command[300];
 	struct lab lab;
@@ -232,6 +317,51 @@ static void older_disk_is_refused(void **state)
 			       "older than the cluster remembers"));
 	assert_non_null(strstr(other->fatal.text, "rejoin under a new id"));
 	assert_int_equal(leader->fatal.code, 0);
+	/* Whatever starts it again: it would count up until it is believed. */
+	lab_stop(other);
+	assert_int_equal(lab_start(other, &fault), BERTH_DENIED);
+	assert_non_null(strstr(fault.text, "rejoin under a new id"));
+	lab_close(&lab);
+}
+
+/* The copy starts where nobody hears it, until its number is the higher one. */
+static void older_disk_does_not_count_up(void **state)
+{
+	struct lab_replica *leader, *other;
+	char command[300];
+	struct lab lab;
+	uint32_t i;
+
+	(void)state;
+	leader = lab_up(&lab, 3);
+	other = &lab.replicas[leader->id % 3];
+	lab_run(&lab, 300);
+	lab_stop(other);
+	snprintf(command, sizeof command, "cp -r %s %s.old", other->directory,
+		 other->directory);
+	assert_int_equal(system(command), 0);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(lab_start(other, NULL), 0);
+		lab_link(&lab);
+		lab_run(&lab, 300);
+		assert_int_equal(other->fatal.code, 0);
+		lab_stop(other);
+	}
+	snprintf(command, sizeof command,
+		 "rm %s/* && cp %s.old/* %s/ && rm -r %s.old",
+		 other->directory, other->directory, other->directory,
+		 other->directory);
+	assert_int_equal(system(command), 0);
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(lab_start(other, NULL), 0);
+		lab_run(&lab, 100);
+		lab_stop(other);
+	}
+	assert_int_equal(lab_start(other, NULL), 0);
+	lab_link(&lab);
+	lab_run(&lab, 300);
+	assert_int_equal(other->fatal.code, BERTH_DENIED);
+	assert_non_null(strstr(other->fatal.text, "older"));
 	lab_close(&lab);
 }
 
@@ -377,6 +507,93 @@ static int no_space(void *ctx, void *file, uint64_t offset, const void *data,
 	return BERTH_NOSPACE;
 }
 
+static void votes_are_asked_in_ones_own_name(void **state)
+{
+	uint8_t vote[34] = { 5 }; /* FRAME_VOTE */
+	struct lab_replica *leader;
+	struct lab lab;
+	uint64_t drops;
+
+	(void)state;
+	leader = lab_up(&lab, 3);
+	put_u64(vote + 1, 1);
+	put_u64(vote + 9, leader->id % 3 + 1);
+	drops = leader->drops;
+	replica_link_frame(leader->replica, leader->id % 3 + 1, vote,
+			   sizeof vote);
+	assert_int_equal(leader->drops, drops); /* old, but honest */
+	put_u64(vote + 9, (leader->id + 1) % 3 + 1);
+	replica_link_frame(leader->replica, leader->id % 3 + 1, vote,
+			   sizeof vote);
+	assert_int_equal(leader->drops, drops + 1);
+	assert_string_equal(leader->dropped, "malformed frame");
+	lab_close(&lab);
+}
+
+/* As many entries as no replica would send in a frame: what is done for each
+ * must stay bounded. */
+static void frames_hold_so_many_entries(void **state)
+{
+	static uint8_t frame[37 + 257 * 16];
+	struct lab_replica *leader, *other;
+	struct replica_status status;
+	struct lab lab;
+	uint64_t count;
+
+	(void)state;
+	leader = lab_up(&lab, 3);
+	lab_run(&lab, 100);
+	other = &lab.replicas[leader->id % 3];
+	replica_status(other->replica, &status);
+	for (count = 256; count <= 257; count++) {
+		uint64_t i;
+
+		memset(frame, 0, sizeof frame);
+		frame[0] = 3; /* FRAME_APPEND */
+		put_u64(frame + 1, status.term);
+		put_u64(frame + 9, status.last + 1000);
+		put_u64(frame + 17, status.term);
+		put_u32(frame + 33, (uint32_t)count);
+		for (i = 0; i < count; i++) {
+			put_u64(frame + 37 + i * 16, status.term);
+			put_u32(frame + 37 + i * 16 + 12, 1);
+		}
+		assert_int_equal(other->drops, 0);
+		replica_link_frame(other->replica, leader->id, frame,
+				   37 + count * 16);
+	}
+	assert_int_equal(other->drops, 1);
+	lab_close(&lab);
+}
+
+/* R18: nobody takes part before what is known of its disk is durable, not even
+ * by connecting twice. */
+static void binding_is_durable_first(void **state)
+{
+	struct replica_status status;
+	struct lab lab;
+
+	(void)state;
+	lab_open(&lab, 2);
+	assert_int_equal(lab_bootstrap(&lab.replicas[0], 2, NULL), 0);
+	assert_int_equal(lab_bootstrap(&lab.replicas[1], 2, NULL), 0);
+	assert_int_equal(lab_start(&lab.replicas[0], NULL), 0);
+	assert_int_equal(lab_start(&lab.replicas[1], NULL), 0);
+	lab.replicas[0].hang = true;
+	lab_link(&lab);
+	lab_run(&lab, 5);
+	lab_link(&lab);
+	lab_run(&lab, 5);
+	replica_status(lab.replicas[0].replica, &status);
+	assert_int_equal(status.members[1].id, 2);
+	assert_false(status.connected[1]);
+	lab.replicas[0].hang = false;
+	lab_run(&lab, 5);
+	replica_status(lab.replicas[0].replica, &status);
+	assert_true(status.connected[1]);
+	lab_close(&lab);
+}
+
 static void full_disk_stops_the_replica(void **state)
 {
 	struct lab_replica *leader;
@@ -422,6 +639,63 @@ static void hanging_disk_hands_over_then_stops(void **state)
 	lab_run(&lab, 9000);
 	assert_int_equal(leader->fatal.code, BERTH_TIMEOUT);
 	assert_non_null(strstr(leader->fatal.text, "disk hangs"));
+	lab_close(&lab);
+}
+
+/* The whole machine stood still with a write on its way: not the disk's
+ * fault. */
+static void pause_is_not_a_hanging_disk(void **state)
+{
+	struct lab_replica *leader;
+	struct lab lab;
+	uint64_t index;
+
+	(void)state;
+	leader = lab_up(&lab, 3);
+	lab_run(&lab, 300);
+	assert_int_equal(replica_submit(leader->replica, "x", 1, false,
+					&index), 0);
+	lab.now_ms += 60000;
+	replica_tick(leader->replica); /* timers come first */
+	assert_int_equal(leader->fatal.code, 0);
+	lab_run(&lab, 3000);
+	assert_int_equal(leader->fatal.code, 0);
+	assert_non_null(lab_leader(&lab));
+	lab_close(&lab);
+}
+
+/* The first segment is gone: what it held was acknowledged, so the rest may
+ * not be thrown away as if an install had been interrupted. */
+static void missing_front_of_the_log_is_refused(void **state)
+{
+	struct fault fault = { 0 };
+	struct lab_replica *r;
+	struct lab lab;
+	uint64_t index, i;
+	char command[120], big[100] = "big";
+
+	(void)state;
+	lab_open(&lab, 1);
+	r = &lab.replicas[0];
+	r->config.snapshot_entries = 50;
+	r->config.trailing = 5;
+	r->config.segment_size = 2048;
+	assert_int_equal(lab_bootstrap(r, 1, NULL), 0);
+	assert_int_equal(lab_start(r, NULL), 0);
+	lab_run(&lab, 10);
+	for (i = 0; i < 95; i++) {
+		assert_int_equal(replica_submit(r->replica, big, 100, false,
+						&index), 0);
+		lab_run(&lab, 1);
+	}
+	lab_stop(r);
+	assert_int_equal(lab_start(r, NULL), 0); /* it is good so far */
+	lab_stop(r);
+	snprintf(command, sizeof command,
+		 "cd %s && rm $(ls log-* | head -n 1)", r->directory);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(lab_start(r, &fault), BERTH_CORRUPT);
+	assert_non_null(strstr(fault.text, "behind the end of snapshot"));
 	lab_close(&lab);
 }
 
@@ -482,13 +756,21 @@ int main(void)
 		cmocka_unit_test(followers_do_not_take_work),
 		cmocka_unit_test(leadership_is_handed_over),
 		cmocka_unit_test(reads_are_confirmed_after_they_came),
+		cmocka_unit_test(followers_know_of_a_commit_at_once),
+		cmocka_unit_test(commits_are_told_sparingly),
 		cmocka_unit_test(older_disk_is_refused),
+		cmocka_unit_test(older_disk_does_not_count_up),
 		cmocka_unit_test(other_disk_is_refused),
 		cmocka_unit_test(other_cluster_is_refused),
 		cmocka_unit_test(directories_are_guarded),
 		cmocka_unit_test(garbage_harms_only_its_link),
+		cmocka_unit_test(votes_are_asked_in_ones_own_name),
+		cmocka_unit_test(frames_hold_so_many_entries),
+		cmocka_unit_test(binding_is_durable_first),
 		cmocka_unit_test(full_disk_stops_the_replica),
 		cmocka_unit_test(hanging_disk_hands_over_then_stops),
+		cmocka_unit_test(pause_is_not_a_hanging_disk),
+		cmocka_unit_test(missing_front_of_the_log_is_refused),
 		cmocka_unit_test(damaged_snapshot_is_refused),
 	};
 
