@@ -55,10 +55,8 @@ static void *need(void *memory)
 	return memory;
 }
 
-static void inode_give(struct inode *inode)
+static void drop_changes(struct inode *inode)
 {
-	if (--inode->links)
-		return;
 	while (inode->changes) {
 		struct change *next = inode->changes->next;
 
@@ -66,6 +64,14 @@ static void inode_give(struct inode *inode)
 		free(inode->changes);
 		inode->changes = next;
 	}
+	inode->changes_end = &inode->changes;
+}
+
+static void inode_give(struct inode *inode)
+{
+	if (--inode->links)
+		return;
+	drop_changes(inode);
 	free(inode->now);
 	free(inode->durable);
 	free(inode);
@@ -447,6 +453,25 @@ void disk_crash(struct disk *disk)
 	}
 	disk->off = false;
 	disk->fuse = 0;
+}
+
+void disk_kill(struct disk *disk)
+{
+	disk->off = false;
+	disk->fuse = 0;
+}
+
+void disk_forget(struct disk *disk)
+{
+	uint32_t i;
+
+	for (i = 0; i < disk->now.count; i++) {
+		struct name *name = &disk->now.names[i];
+
+		if (strncmp(name->text, "log-", 4) == 0 ||
+		    strcmp(name->text, "vote") == 0)
+			drop_changes(name->inode);
+	}
 }
 
 struct disk *disk_new(struct chance *chance)

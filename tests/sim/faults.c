@@ -22,6 +22,9 @@ void faults_plan(struct world *world)
 	world->next_change_us = later(world, o->change_every_ms);
 	world->next_transfer_us = later(world, o->transfer_every_ms);
 	world->next_read_us = later(world, o->submit_every_ms * 7);
+	world->next_full_us = later(world, o->full_every_ms);
+	world->next_hang_us = later(world, o->hang_every_ms);
+	world->next_lose_us = later(world, o->lose_every_ms);
 }
 
 /* --- users ---------------------------------------------------------------- */
@@ -128,6 +131,19 @@ static void change_members(struct world *world)
 	leader->changing = true;
 	leader->change.ctx = leader;
 	leader->change.done = on_changed;
+	/* Who lost its disk goes first, and a new id takes its place. */
+	for (i = 0; i < status.member_count; i++)
+		if (world->nodes[status.members[i].id - 1].gone) {
+			if (replica_member_remove(leader->replica,
+						  status.members[i].id,
+						  &leader->change))
+				leader->changing = false;
+			return;
+		}
+	if (status.member_count < world->options.voters) {
+		add_member(world, leader);
+		return;
+	}
 	if (status.member_count < 6 && chance_percent(&world->chance, 35)) {
 		add_member(world, leader);
 		return;
@@ -177,7 +193,80 @@ static void crash(struct world *world)
 		disk_fuse(node->disk, 1 + chance_below(&world->chance, 12));
 		return;
 	}
+	if (chance_percent(&world->chance, 30))
+		node_kill(node);
+	else
+		node_crash(node);
+}
+
+/* Full, and after a while no longer; what runs on it must stop at its next
+ * write and come back. */
+static void fill(struct world *world)
+{
+	struct node *node = &world->nodes[chance_below(&world->chance,
+						       world->node_count)];
+
+	node->full = !node->full;
+	disk_full(node->disk, node->full);
+	world->totals.full += node->full;
+}
+
+static void hang(struct world *world)
+{
+	struct node *node = &world->nodes[chance_below(&world->chance,
+						       world->node_count)];
+	uint64_t ms = chance_percent(&world->chance, 20) ? 15000 : 2500;
+
+	if (node->hang_until_us > world->now_us)
+		return;
+	node->hang_until_us = world->now_us +
+			      chance_below(&world->chance, ms * 1000);
+	world->totals.hangs++;
+}
+
+/* Only while nothing else is on its way and the others are a majority: the
+ * rest is an operator's mistake. */
+static bool may_lose(struct world *world, const struct node *node)
+{
+	struct node *leader = world_leader(world);
+	struct replica_status status;
+	uint32_t voters = 0, i;
+	bool voter = false;
+
+	if (!leader || leader->changing || node->gone ||
+	    leader->replica->raft.configuration_uncommitted_index ||
+	    engine_term_of(leader->replica,
+			   raft_commit_index(&leader->replica->raft)) !=
+		    raft_current_term(&leader->replica->raft))
+		return false;
+	replica_status(leader->replica, &status);
+	for (i = 0; i < status.member_count; i++) {
+		uint64_t id = status.members[i].id;
+
+		if (world->nodes[id - 1].gone)
+			return false;
+		if (status.members[i].role != ROLE_VOTER)
+			continue;
+		voters++;
+		voter = voter || id == node->id;
+	}
+	return voter && voters - 1 > voters / 2;
+}
+
+/* Under its id it never comes back (R18). */
+static void lose(struct world *world)
+{
+	struct node *node = &world->nodes[chance_below(&world->chance,
+						       world->node_count)];
+
+	if (world->node_count == NODES_MAX || !may_lose(world, node))
+		return;
 	node_crash(node);
+	node->gone = true;
+	world->totals.lost++;
+	if (world->options.change_every_ms == 0)
+		world->options.change_every_ms = 1000;
+	world->next_change_us = later(world, 300);
 }
 
 static void cut(struct world *world)
@@ -188,6 +277,7 @@ static void cut(struct world *world)
 
 	if (low == high)
 		return;
+	world->totals.cuts++;
 	if (world->links[low][high].cut[0] || world->links[low][high].cut[1]) {
 		world->links[low][high].cut[0] =
 			world->links[low][high].cut[1] = false;
@@ -253,6 +343,12 @@ uint64_t faults_next_us(const struct world *world)
 		next = world->next_change_us;
 	if (world->next_transfer_us < next)
 		next = world->next_transfer_us;
+	if (world->next_full_us < next)
+		next = world->next_full_us;
+	if (world->next_hang_us < next)
+		next = world->next_hang_us;
+	if (world->next_lose_us < next)
+		next = world->next_lose_us;
 	return next;
 }
 
@@ -287,5 +383,17 @@ void faults_happen(struct world *world)
 	if (world->next_transfer_us <= now) {
 		hand_over(world);
 		world->next_transfer_us = later(world, o->transfer_every_ms);
+	}
+	if (world->next_full_us <= now) {
+		fill(world);
+		world->next_full_us = later(world, o->full_every_ms);
+	}
+	if (world->next_hang_us <= now) {
+		hang(world);
+		world->next_hang_us = later(world, o->hang_every_ms);
+	}
+	if (world->next_lose_us <= now) {
+		lose(world);
+		world->next_lose_us = later(world, o->lose_every_ms);
 	}
 }

@@ -92,6 +92,9 @@ static void draw_options(uint64_t seed, struct options *o)
 	o->filler = PICK(0, 1, 60, 700);
 	o->election_ms = PICK(200, 500);
 	o->heartbeat_ms = o->election_ms / 10;
+	o->full_every_ms = PICK(0, 0, 0, 2000, 5000);
+	o->hang_every_ms = PICK(0, 0, 0, 3000);
+	o->lose_every_ms = PICK(0, 0, 2000, 5000);
 }
 
 static void add(struct totals *to, const struct totals *from, uint64_t ms)
@@ -108,6 +111,12 @@ static void add(struct totals *to, const struct totals *from, uint64_t ms)
 	to->transfers += from->transfers;
 	to->reads += from->reads;
 	to->frames += from->frames;
+	to->kills += from->kills;
+	to->full += from->full;
+	to->hangs += from->hangs;
+	to->lost += from->lost;
+	to->cuts += from->cuts;
+	to->stops += from->stops;
 }
 
 static void count_life(struct world *world)
@@ -251,6 +260,25 @@ static int parse(int argc, char **argv, struct arguments *a)
 	return 0;
 }
 
+static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
+{
+	printf("crashes=%" PRIu64 " (torn %" PRIu64 ") kills=%" PRIu64
+	       " full=%" PRIu64 " hangs=%" PRIu64 " (stops %" PRIu64
+	       ") lost=%" PRIu64 " cuts=%" PRIu64 " commits=%" PRIu64
+	       " elections=%" PRIu64 " snapshots=%" PRIu64 " installs=%" PRIu64
+	       " changes=%" PRIu64 " transfers=%" PRIu64 " reads=%" PRIu64
+	       " frames=%" PRIu64 "\n",
+	       t->crashes, t->torn, t->kills, t->full, t->hangs, t->stops,
+	       t->lost, t->cuts, t->commits, t->elections, t->snapshots,
+	       t->installs, t->changes, t->transfers, t->reads, t->frames);
+	/* No program is moved here: that is the lease simulator's. */
+	printf("seeds=%" PRIu64 " hours=%.2f faults=%" PRIu64
+	       " moves=0 violations=%" PRIu64 " trace=%016" PRIx64 "\n",
+	       t->seeds, (double)t->ms / 3600000,
+	       t->crashes + t->kills + t->full + t->hangs + t->lost + t->cuts,
+	       bad, trace);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments a = { .first = 1, .count = 500 };
@@ -273,14 +301,6 @@ int main(int argc, char **argv)
 			break;
 		bad += !run_seed(seed, a.filters_off, &totals, &trace);
 	}
-	printf("seeds=%" PRIu64 " hours=%.2f crashes=%" PRIu64 " (torn %" PRIu64
-	       ") commits=%" PRIu64 " elections=%" PRIu64 " snapshots=%" PRIu64
-	       " installs=%" PRIu64 " changes=%" PRIu64 " transfers=%" PRIu64
-	       " reads=%" PRIu64 " trace=%016" PRIx64 " violations=%" PRIu64
-	       "\n",
-	       totals.seeds, (double)totals.ms / 3600000, totals.crashes,
-	       totals.torn, totals.commits, totals.elections,
-	       totals.snapshots, totals.installs, totals.changes,
-	       totals.transfers, totals.reads, trace, bad);
+	print_totals(&totals, trace, bad);
 	return bad ? 1 : 0;
 }

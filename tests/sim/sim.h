@@ -33,6 +33,12 @@ void disk_fuse(struct disk *disk, uint64_t operations);
 bool disk_off(const struct disk *disk);
 /* What a power failure leaves; then the disk is on again. */
 void disk_crash(struct disk *disk);
+/* The process was killed, the machine was not: all that was written is there,
+ * and is as little durable as before. */
+void disk_kill(struct disk *disk);
+/* A sync of the log or the vote failed and the kernel forgot that there was
+ * something to write: what is read is not what a crash leaves. */
+void disk_forget(struct disk *disk);
 /* Writes fail with NOSPACE from now on, or no longer. */
 void disk_full(struct disk *disk, bool full);
 /* The bytes that a crash now could not take away. False: no such file. */
@@ -51,6 +57,7 @@ struct options {
 	uint32_t snapshot_entries, trailing, inflight, segment_size;
 	uint32_t entry_size, filler;
 	uint32_t election_ms, heartbeat_ms;
+	uint32_t full_every_ms, hang_every_ms, lose_every_ms;
 	uint32_t filters_off;
 };
 
@@ -69,6 +76,8 @@ struct node {
 	uint64_t id;
 	uint32_t life; /* counts starts */
 	bool used, alive, gone, dying;
+	bool full, stopped; /* its disk; the engine gave up, as it should */
+	uint64_t hang_until_us;
 	struct disk *disk;
 	struct replica_io io;
 	struct replica_machine machine;
@@ -95,7 +104,8 @@ struct sim_event {
 
 struct totals {
 	uint64_t seeds, ms, crashes, torn, commits, elections, snapshots,
-		installs, changes, transfers, reads, frames;
+		installs, changes, transfers, reads, frames, kills, full,
+		hangs, lost, cuts, stops;
 };
 
 struct world {
@@ -112,7 +122,8 @@ struct world {
 		bool up, cut[2]; /* cut[0]: low to high */
 	} links[NODES_MAX][NODES_MAX]; /* a < b */
 	uint64_t next_submit_us, next_crash_us, next_cut_us, next_change_us,
-		next_transfer_us, next_read_us;
+		next_transfer_us, next_read_us, next_full_us, next_hang_us,
+		next_lose_us;
 	struct oracle *oracle;
 	struct totals totals;
 	char violation[512];
@@ -132,6 +143,8 @@ struct node *world_leader(struct world *world);
 struct node *world_add_node(struct world *world, bool voter, uint32_t voters);
 void node_start(struct node *node);
 void node_crash(struct node *node);
+/* The process ends, the machine goes on. */
+void node_kill(struct node *node);
 
 /* links.c */
 bool link_transmit(struct node *from, uint64_t to,

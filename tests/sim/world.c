@@ -176,6 +176,14 @@ static void run_job(struct world *world, const struct sim_event *event)
 
 	if (node->life != event->life || !node->alive)
 		return;
+	if (node->hang_until_us > world->now_us) {
+		struct sim_event again = *event;
+
+		again.at_us = node->hang_until_us;
+		again.data = NULL;
+		event_push(world, &again);
+		return;
+	}
 	lane->head = job->next;
 	if (!lane->head)
 		lane->tail = &lane->head;
@@ -188,7 +196,10 @@ static void run_job(struct world *world, const struct sim_event *event)
 		lane->head = job;
 		if (!job->next)
 			lane->tail = &job->next;
-		node_crash(node);
+		if (chance_percent(&world->chance, 40))
+			node_kill(node);
+		else
+			node_crash(node);
 		return;
 	}
 	job->done(job, code);
@@ -337,7 +348,11 @@ static void fatal(void *ctx, const struct fault *fault)
 {
 	struct node *node = ctx;
 
-	if (!disk_off(node->disk) && !node->dying)
+	if ((node->full && fault->code == BERTH_NOSPACE) ||
+	    (node->hang_until_us >= node->world->now_us &&
+	     fault->code == BERTH_TIMEOUT))
+		node->stopped = true;
+	else if (!disk_off(node->disk) && !node->dying)
 		world_fail(node->world, "replica %" PRIu64 " stops: %s",
 			   node->id, fault->text);
 }
@@ -397,6 +412,8 @@ void node_start(struct node *node)
 			disk_crash(node->disk);
 			return;
 		}
+		if (node->full && fault.code == BERTH_NOSPACE)
+			return;
 		world_fail(node->world, "replica %" PRIu64 " does not open: "
 			   "%s", node->id, fault.text);
 		node->gone = true;
@@ -437,13 +454,14 @@ static void on_closed(void *ctx)
 	node->replica = NULL;
 }
 
-void node_crash(struct node *node)
+static bool end(struct node *node)
 {
 	uint32_t i;
 
 	if (!node->alive)
-		return;
+		return false;
 	node->dying = true;
+	node->stopped = false;
 	node->alive = false;
 	replica_close(node->replica, on_closed, node);
 	for (i = 0; i < 2; i++)
@@ -457,8 +475,28 @@ void node_crash(struct node *node)
 		world_fail(node->world, "replica %" PRIu64 " does not close",
 			   node->id);
 	node->dying = false;
+	return true;
+}
+
+void node_crash(struct node *node)
+{
+	if (!end(node))
+		return;
 	disk_crash(node->disk);
 	links_of_crashed(node->world, (uint32_t)(node - node->world->nodes));
+}
+
+void node_kill(struct node *node)
+{
+	struct world *world = node->world;
+
+	if (!end(node))
+		return;
+	world->totals.kills++;
+	disk_kill(node->disk);
+	if (chance_percent(&world->chance, 20))
+		disk_forget(node->disk);
+	links_of_crashed(world, (uint32_t)(node - world->nodes));
 }
 
 struct node *world_leader(struct world *world)
@@ -549,9 +587,17 @@ static void check_nodes(struct world *world)
 {
 	uint32_t i;
 
-	for (i = 0; i < world->node_count; i++)
-		if (world->nodes[i].alive)
-			oracle_stepped(&world->nodes[i]);
+	for (i = 0; i < world->node_count; i++) {
+		struct node *node = &world->nodes[i];
+
+		if (node->alive && node->stopped) {
+			world->totals.stops++;
+			node->restart_us = world->now_us + 500000;
+			node_kill(node);
+		} else if (node->alive) {
+			oracle_stepped(node);
+		}
+	}
 }
 
 void world_run(struct world *world, uint64_t until_us)
@@ -602,6 +648,8 @@ void world_heal(struct world *world)
 	world->options.reorder = 0;
 	for (i = 0; i < world->node_count; i++) {
 		world->nodes[i].restart_us = world->now_us;
+		world->nodes[i].full = false;
+		disk_full(world->nodes[i].disk, false);
 		disk_fuse(world->nodes[i].disk, 0);
 		for (j = i + 1; j < world->node_count; j++)
 			world->links[i][j].cut[0] =
@@ -623,7 +671,7 @@ bool world_converged(struct world *world)
 	for (i = 0; i < status.member_count; i++) {
 		struct node *node = &world->nodes[status.members[i].id - 1];
 
-		if (status.members[i].role == ROLE_SPARE)
+		if (status.members[i].role == ROLE_SPARE || node->gone)
 			continue;
 		if (!node->alive)
 			return false;
