@@ -129,9 +129,10 @@ $B/tests/sim/main: $(call objects,tests/sim) $B/libtestkit.a $(ARCHIVES)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -Wl,--start-group \
 		$B/libtestkit.a $(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
 
-$B/tests/sim/whole/main: $(call objects,tests/sim/whole) $B/tests/sim/disk.o $(ARCHIVES)
-	$Q$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -Wl,--start-group \
-		$(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
+$B/tests/sim/whole/main: $(call objects,tests/sim/whole) $B/tests/sim/disk.o \
+		$(filter $B/node/replica/driver%,$(call objects,node/replica)) \
+		$B/libnode.a $B/libreplica.a $B/libfsm.a
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
 unit: $(UNITS)
 test check: all $(UNITS) $(TOOLS)
