@@ -1,7 +1,9 @@
 /* Asking replicas: in order, safely, and saying in words what went wrong. */
 #include "node/cli/cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define ANSWER_SIZE_MAX (256u << 20)
 #define URLS_MAX 16
@@ -39,6 +41,20 @@ static uint32_t targets(const struct cli *cli, struct target *out)
 static const char *name_of(const struct target *t)
 {
 	return t->socket[0] ? t->socket : t->url;
+}
+
+/* curl knows nothing of the socket that it went through. */
+static const char *why(const struct target *t, const struct http_answer *answer)
+{
+	if (!t->socket[0])
+		return answer->fault.text;
+	if (access(t->socket, F_OK) != 0)
+		return errno == ENOENT ? "no such socket: is this replica up, "
+					 "and on this machine?"
+				       : strerror(errno);
+	return access(t->socket, W_OK) != 0
+		       ? "the socket belongs to another user"
+		       : "nobody answers at the socket: is this replica up?";
 }
 
 static void ask_one(const struct cli *cli, const struct target *target,
@@ -100,11 +116,14 @@ static int ask(struct cli *cli, const char *method, const char *path,
 			return 0;
 		if (next.status == 0 && count > 1)
 			fprintf(stderr, "berth: %s does not answer (%s)\n",
-				name_of(&list[i]), next.fault.text);
+				name_of(&list[i]), why(&list[i], &next));
 	}
 	if (!reached)
-		return cli_fail(CLI_NO_LEADER, "no replica answers: %s",
-				answer->fault.text);
+		return count > 1 ?
+		       cli_fail(CLI_NO_LEADER, "no replica answers, of %u that"
+				" were asked", count) :
+		       cli_fail(CLI_NO_LEADER, "no replica answers: %s: %s",
+				name_of(list), why(list, answer));
 	return 0;
 }
 

@@ -87,6 +87,35 @@ static const struct cli_command *find(const char *noun, const char *verb)
 	return NULL;
 }
 
+static bool takes_value(const char *option)
+{
+	static const char *const names[] = { "--dir", "--url", "--ccn", "--pki",
+					     "--key", "--output", "-o" };
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strcmp(option, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Options before the noun mean the same behind the verb: they go there. */
+static void options_behind(int argc, char **argv)
+{
+	char *moved[64];
+	int options = 1;
+
+	while (options < argc && argv[options][0] == '-' &&
+	       !is_help(argv[options]))
+		options += takes_value(argv[options]) ? 2 : 1;
+	if (options == 1 || options + 2 > argc ||
+	    options > (int)COUNT_OF(moved))
+		return;
+	memcpy(moved, argv + 1, (size_t)(options - 1) * sizeof *argv);
+	argv[1] = argv[options];
+	argv[2] = argv[options + 1];
+	memcpy(argv + 3, moved, (size_t)(options - 1) * sizeof *argv);
+}
+
 int main(int argc, char **argv)
 {
 	const struct cli_command *command;
@@ -94,6 +123,7 @@ int main(int argc, char **argv)
 	int code;
 
 	signal(SIGPIPE, SIG_DFL);
+	options_behind(argc, argv);
 	if (argc >= 2 && is_help(argv[1])) {
 		usage(stdout, NULL);
 		return CLI_DONE;

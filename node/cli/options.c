@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { OPTION_DIR = 0x1000, OPTION_URL, OPTION_CCN, OPTION_PKI, OPTION_KEY };
 
@@ -23,6 +24,7 @@ struct parse {
 	const struct argp_option *options;
 	struct cli_option_value *values;
 	uint32_t arg_min, arg_max, arg_count;
+	const char *takes; /* the names of the words */
 	const char **args;
 };
 
@@ -81,7 +83,8 @@ static error_t parse_own(int key, char *value, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (p->arg_count < p->arg_min)
-			argp_error(state, "a word is missing");
+			argp_error(state, "a word is missing: it takes %s",
+				   p->takes);
 		return 0;
 	default:
 		return take_own(p, key, value);
@@ -123,6 +126,14 @@ static const char *env_file_value(const char *dir, const char *name)
 	return found;
 }
 
+static bool is_cluster(const char *dir)
+{
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/env", dir);
+	return access(path, R_OK) == 0;
+}
+
 static const char *settle(const struct cli *cli, const char *given,
 			  bool dir_given, const char *name,
 			  const char *otherwise)
@@ -151,7 +162,8 @@ void cli_parse(struct cli *cli, const struct cli_command *command, int argc,
 	const struct argp own = { options, parse_own, command->args,
 				  command->help, children, NULL, NULL };
 	struct parse parse = { .cli = cli, .options = options,
-			       .values = values, .arg_min = arg_min,
+			       .values = values, .takes = command->args,
+			       .arg_min = arg_min,
 			       .arg_max = arg_max, .args = args };
 	static char name[64];
 	bool dir_given;
@@ -162,6 +174,10 @@ void cli_parse(struct cli *cli, const struct cli_command *command, int argc,
 	argp_err_exit_status = CLI_USAGE;
 	argp_parse(&own, argc, argv, 0, NULL, &parse);
 	dir_given = cli->dir != NULL;
+	if (dir_given && !is_cluster(cli->dir))
+		exit(cli_fail(CLI_USAGE, "no cluster in %s: there is no %s/env;"
+			      " deploy/cluster up --dir makes one", cli->dir,
+			      cli->dir));
 	if (!cli->dir)
 		cli->dir = getenv("BERTH_DIR");
 	cli->url = settle(cli, cli->url, dir_given, "BERTH_URL", NULL);
