@@ -1,0 +1,183 @@
+/* What is explored: bounds small enough to be exhausted. */
+#include "tests/model/model.h"
+
+#define TIMES .ttl_a = 2, .ttl_s = 3, .k = 1, .dt_max = 2
+#define ONE(g) .programs = 1, .guarantee = { g }
+#define TWO(g, h) .programs = 2, .guarantee = { g, h }
+
+const struct options configurations[] = {
+	{ "lease", "CRN A runs p0 (exclusive); silence, elections, a move to B",
+	  RUNNING, TIMES, ONE(0), .beats = 1, .slots = 1, .keep = true,
+	  .budget = { [B_ASSIGN] = 1, [B_ELECT] = 1, [B_PAUSE] = 1 } },
+	{ "pipeline", "the same, two Beats in flight, two messages of a kind",
+	  RUNNING, TIMES, ONE(0), .beats = 2, .slots = 2,
+	  .budget = { [B_ASSIGN] = 1, [B_ELECT] = 1 } },
+	{ "moves", "both CRNs have sessions; p0 (exclusive) is assigned, "
+	  "revoked, assigned again", IDLE, TIMES, ONE(0), .beats = 1,
+	  .slots = 2, .keep = true,
+	  .budget = { [B_ASSIGN] = 2, [B_REVOKE] = 1 } },
+	{ "deltas", "the same with replies that omit the set", IDLE, TIMES,
+	  ONE(0), .beats = 1, .slots = 2, .deltas = true,
+	  .budget = { [B_ASSIGN] = 2, [B_REVOKE] = 1 } },
+	{ "register", "CRN A runs p0 (exclusive); fencer crashes, sessions end "
+	  "and begin again", RUNNING, TIMES, ONE(0), .beats = 1, .slots = 1,
+	  .keep = true,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 1, [B_CRASH] = 1,
+		      [B_ELECT] = 1 } },
+	{ "register-revoke", "sessions begin and end while p0 is revoked",
+	  RUNNING, TIMES, ONE(0), .beats = 1, .slots = 2, .keep = true,
+	  .budget = { [B_HELLO] = 1, [B_ASSIGN] = 1, [B_REVOKE] = 1,
+		      [B_CRASH] = 1 } },
+	{ "cold", "nobody is registered yet", COLD, TIMES, ONE(0), .beats = 1,
+	  .slots = 1,
+	  .budget = { [B_HELLO] = 3, [B_ASSIGN] = 2, [B_ELECT] = 1 } },
+	{ "reboot", "CRN A runs p0 (exclusive); machines reboot", RUNNING,
+	  TIMES, ONE(0), .beats = 1, .slots = 1, .keep = true,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 1, [B_REBOOT] = 1 } },
+	{ "operator", "CRN A runs p0 (exclusive); power fails, FenceConfirm "
+	  "comes late", RUNNING, TIMES, ONE(0), .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 2, [B_OFF] = 1 } },
+	{ "operator-hold", "the same with p0 exclusive-hold", RUNNING, TIMES,
+	  ONE(1), .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 1, [B_OFF] = 1,
+		      [B_REVOKE] = 1 } },
+	{ "hold", "CRN A runs p0 (exclusive-hold); crashes, reboots, new "
+	  "sessions, a Revoke", RUNNING, TIMES, ONE(1), .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 1, [B_CRASH] = 1,
+		      [B_REBOOT] = 1, [B_REVOKE] = 1 } },
+	{ "hold-container", "the fencer starts in another container and knows "
+	  "nothing of p0 (exclusive-hold)", RUNNING, TIMES, ONE(1), .beats = 1,
+	  .slots = 1,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 1, [B_CONTAINER] = 1,
+		      [B_REVOKE] = 1 } },
+	{ "hold-pause", "p0 is exclusive-hold; hosts are paused and their "
+	  "clocks stand still", RUNNING, TIMES, ONE(1), .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 1, [B_ASSIGN] = 1, [B_PAUSE] = 2,
+		      [B_REVOKE] = 1, [B_CRASH] = 1 } },
+	{ "clone", "a copy of CRN A's machine bears its name; p0 is exclusive",
+	  RUNNING, TIMES, ONE(0), .clone = true, .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 1, [B_CRASH] = 1 } },
+	{ "clone-hold", "a copy of CRN A, or A with its data directory lost; "
+	  "p0 is exclusive-hold", RUNNING, TIMES, ONE(1), .clone = true,
+	  .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 1, [B_CRASH] = 1,
+		      [B_REVOKE] = 1, [B_OFF] = 1 } },
+	{ "two", "p0 is exclusive, p1 exclusive-hold", RUNNING, TIMES,
+	  TWO(0, 1), .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 1, [B_ASSIGN] = 2, [B_CRASH] = 1 } },
+	{ "guarantee", "the guarantee of p0 changes while it runs", RUNNING,
+	  TIMES, ONE(1), .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 1, [B_ASSIGN] = 2, [B_GUARANTEE] = 2,
+		      [B_REVOKE] = 1 } },
+	{ "lineage", "p1 replaces p0, which runs on CRN A", RUNNING, TIMES,
+	  TWO(0, 1), .lineage = true, .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 1, [B_ASSIGN] = 2, [B_PUT] = 1,
+		      [B_CRASH] = 1 } },
+	{ "config", "Config raises ttl_a and ttl_s; leaders answer late",
+	  RUNNING, TIMES, ONE(0), .beats = 1, .slots = 1, .config_ttl_a = 3,
+	  .config_ttl_s = 4,
+	  .budget = { [B_ASSIGN] = 1, [B_CONFIG] = 1, [B_ELECT] = 1 } },
+	{ "restore", "a backup is restored; no program was ever held", IDLE,
+	  TIMES, ONE(0), .no_holds = true, .gens = true, .beats = 1,
+	  .slots = 1,
+	  .budget = { [B_HELLO] = 1, [B_ASSIGN] = 2, [B_BACKUP] = 1,
+		      [B_NEW_GEN] = 1 } },
+	{ "restore-hold", "a backup is restored; p0 is exclusive-hold", IDLE,
+	  TIMES, ONE(1), .gens = true, .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 2, [B_NEW_GEN] = 1 } },
+	{ "restore-clone", "a backup is restored; CRN A lost its data "
+	  "directory or was copied", RUNNING, TIMES, ONE(1), .clone = true,
+	  .gens = true, .beats = 1, .slots = 1,
+	  .budget = { [B_HELLO] = 2, [B_ASSIGN] = 1, [B_NEW_GEN] = 1,
+		      [B_CRASH] = 1, [B_OFF] = 1 } },
+	{ "drift", "clocks err by one tick in eight, both ways, unscaled",
+	  RUNNING, .ttl_a = 2, .ttl_s = 5, .k = 1, .dt_max = 2, ONE(0),
+	  .beats = 1, .slots = 1, .drift = 8,
+	  .budget = { [B_ASSIGN] = 1, [B_ELECT] = 1 } },
+};
+const unsigned configuration_count =
+	sizeof configurations / sizeof configurations[0];
+
+const struct trial trials[] = {
+	{ M_K_LEFT_OUT, "lease", false },
+	{ M_TTL_S_SHORT, "lease", false },
+	{ M_KILL_SLOW, "lease", false },
+	{ M_NO_VERSION_TEST, "moves", false },
+	{ M_VERSION_FORGOTTEN, "moves", false },
+	{ M_REVOKE_FREES, "moves", false },
+	{ M_APPLIED_EARLY, "moves", false },
+	{ M_APPLIED_SESSION, "hold", false },
+	{ M_QUEUED_SURVIVES, "moves", false },
+	{ M_NO_GATE, "lease", false },
+	{ M_CRASH_ORPHANS, "register", false },
+	{ M_RESPAWN, "lease", false },
+	{ M_HELLO_ALIVE, "register", false },
+	{ M_NO_PREV_TEST, "register", false },
+	{ M_NO_BOOT_TEST, "clone", false },
+	{ M_NO_NONCE_TEST, "register", false },
+	{ M_TWO_PREVS, "cold", false },
+	{ M_TWO_ADOPTIONS, "register", false },
+	{ M_RECEIVE_TIME, "lease", false },
+	{ M_RESEND_REFRESHES, "lease", false },
+	{ M_FENCED_RESUMES, "register", false },
+	{ M_ACK_BEFORE_COMMIT, "lease", false },
+	{ M_ACK_MORE, "lease", false },
+	{ M_ANCHOR_KEPT, "lease", false },
+	{ M_INTERVAL_AGAIN, "lease", false },
+	{ M_FORWARDED, "lease", false },
+	{ M_SEPARATE_TICK, "lease", false },
+	{ M_RENEW_FIRST, "lease", false },
+	{ M_CLOCK_FIRST, "lease", false },
+	{ M_EXPIRE_AT_PROPOSE, "lease", false },
+	{ M_NO_EXPIRE_TEST, "lease", false },
+	{ M_RENEW_ANY_SESSION, "register-revoke", false },
+	{ M_NO_ESTABLISHED, "register", false },
+	{ M_ASSIGN_NOT_FREE, "lease", false },
+	{ M_NO_QUARANTINE, "restore", false },
+	{ M_CLOCK_STOPS, "lease", false },
+	{ M_SESSION_AND_VERSION, "register-revoke", false },
+	{ M_HOLD_EXPIRES, "hold", false },
+	{ M_GUARANTEE_NOW, "guarantee", false },
+	{ M_HOST_NOT_TESTED, "clone-hold", false },
+	{ M_HELD_NOT_TOLD, "hold", false },
+	{ M_KEPT_NOT_KILLED, "hold", false },
+	{ M_STOP_BY_CRN_SESSION, "clone-hold", false },
+	{ M_CONFIRM_ANY, "operator", false },
+	{ M_CONFIRM_NOT_OFF, "operator", false },
+	{ M_KEPT_IS_SET, "hold", false },
+	{ M_HAVE_NOT_TESTED, "deltas", false },
+	{ M_RESTORE_FREES, "restore-hold", false },
+	{ M_SURVEY_NEW_HOST, "restore-clone", false },
+	{ M_SURVEY_LEFT_OVER, "restore-hold", false },
+	{ M_ORPHAN_NOT_LOST, "restore-clone", false },
+	{ M_CONFIG_NO_EXTEND, "config", false },
+	{ M_LINEAGE_NOT_TESTED, "lineage", false },
+	{ M_SUPERSEDED_FREED, "lineage", false },
+	{ M_GEN_NOT_TESTED, "restore", false },
+	{ M_ADOPT_ANY, "register", false },
+	{ M_FIRST_VERSION, "register-revoke", true },
+	{ M_SESSION_NOT_TESTED, "register-revoke", true },
+	{ M_HELD_EPOCH, "hold", false },
+};
+const unsigned trial_count = sizeof trials / sizeof trials[0];
+
+#define X(id, name, rule, about) { name, rule, about },
+static const struct {
+	const char *name, *rule, *about;
+} names[] = { MUTANTS(X) };
+#undef X
+
+const char *mutant_name(enum mutant m)
+{
+	return names[m].name;
+}
+
+const char *mutant_rule(enum mutant m)
+{
+	return names[m].rule;
+}
+
+const char *mutant_about(enum mutant m)
+{
+	return names[m].about;
+}

@@ -1,0 +1,407 @@
+/* The replicated state: what each command does at apply. lease.md 2.3, 2.6. */
+#include "tests/model/model.h"
+
+u8 ttl_a(u8 config)
+{
+	return config ? opt->config_ttl_a : opt->ttl_a;
+}
+
+u8 ttl_s(u8 config)
+{
+	u8 ttl = config ? opt->config_ttl_s : opt->ttl_s;
+
+	if (IS(K_LEFT_OUT))
+		return (u8)(ttl - opt->k);
+	return IS(TTL_S_SHORT) ? (u8)(ttl - 1) : ttl;
+}
+
+/* A command's own place on the line of stamps; the state after it has a
+ * version between this stamp and the next. */
+static u8 stamp(struct fsm *f)
+{
+	u8 own = (u8)(f->version + 1);
+
+	f->version = (u8)(own + 1);
+	return own;
+}
+
+static bool placed(const struct program *p)
+{
+	return p->state == ASSIGNED || p->state == REVOKING;
+}
+
+static bool all_surveyed(const struct fsm *f)
+{
+	for (unsigned c = 0; c < CRNS; c++)
+		if (!f->crns[c].surveyed)
+			return false;
+	return true;
+}
+
+static void vacate(struct program *p, enum program_state state)
+{
+	p->state = (u8)state;
+	p->crn = p->session = p->gen = p->epoch = p->v_rev = 0;
+	p->hold = p->host = p->lost = 0;
+}
+
+/* The epoch ends: I2 must be true from here on. */
+static void release(struct fsm *f, struct program *p, u8 at)
+{
+	bool lost = p->lost && !all_surveyed(f);
+
+	f->crns[p->crn].changed = at;
+	vacate(p, lost ? LOST : FREE);
+}
+
+/* --- Beat ---------------------------------------------------------------- */
+
+static void free_confirmed(struct fsm *f, u8 crn, const struct heartbeat *r)
+{
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		struct program *p = &f->programs[i];
+
+		if (p->state != REVOKING || p->crn != crn)
+			continue;
+		if (p->session != r->session && !IS(STOP_BY_CRN_SESSION))
+			continue;
+		if (r->applied >= p->v_rev)
+			release(f, p, stamp(f));
+	}
+}
+
+void fsm_renew(struct state *s, u8 crn, const struct heartbeat *r)
+{
+	struct crn *c = &s->fsm.crns[crn];
+
+	if ((r->gen != s->fsm.gen && !IS(GEN_NOT_TESTED)) || !c->alive)
+		return;
+	if (c->session != r->session && !IS(RENEW_ANY_SESSION))
+		return;
+	c->exp_in = most(c->exp_in, ttl_s(s->fsm.config));
+	if (r->got_ack)
+		c->established = 1;
+	free_confirmed(&s->fsm, crn, r);
+}
+
+static void advance(struct fsm *f, u8 dt)
+{
+	dt = least(dt, opt->dt_max);
+	for (unsigned c = 0; c < CRNS; c++)
+		f->crns[c].exp_in = less(f->crns[c].exp_in, dt);
+	f->quar_in = less(f->quar_in, dt);
+}
+
+void fsm_beat(struct state *s, const struct beat *beat)
+{
+	if (!IS(RENEW_FIRST))
+		advance(&s->fsm, beat->dt);
+	for (u8 c = 0; c < CRNS; c++)
+		if (beat->renewals[c].there)
+			fsm_renew(s, c, &beat->renewals[c]);
+	if (IS(RENEW_FIRST))
+		advance(&s->fsm, beat->dt);
+}
+
+/* --- Expire, FenceConfirm -------------------------------------------------- */
+
+void fsm_expire(struct state *s, u8 crn)
+{
+	struct fsm *f = &s->fsm;
+	struct crn *c = &f->crns[crn];
+	u8 at = stamp(f);
+
+	c->alive = c->established = c->exp_in = 0;
+	c->changed = at;
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		struct program *p = &f->programs[i];
+		bool hold = IS(GUARANTEE_NOW) ? p->guarantee : p->hold;
+
+		if (placed(p) && p->crn == crn && p->session == c->session &&
+		    (!hold || IS(HOLD_EXPIRES)))
+			release(f, p, at);
+	}
+}
+
+static void survey_end(struct fsm *f)
+{
+	if (!all_surveyed(f))
+		return;
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		f->programs[i].lost = 0;
+		if (f->programs[i].state == LOST)
+			vacate(&f->programs[i], FREE);
+	}
+}
+
+void fsm_fence_confirm(struct state *s, u8 crn, u8 session, bool all)
+{
+	struct fsm *f = &s->fsm;
+	struct crn *c = &f->crns[crn];
+	u8 at = stamp(f);
+
+	if (c->session == session) {
+		c->alive = c->established = c->exp_in = 0;
+		c->changed = at;
+	}
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		struct program *p = &f->programs[i];
+
+		if (placed(p) && p->crn == crn &&
+		    (p->session == session || IS(CONFIRM_ANY)))
+			release(f, p, at);
+	}
+	if (all && !c->surveyed && c->survey_session == session) {
+		c->surveyed = 1;
+		survey_end(f);
+	}
+}
+
+/* --- Register -------------------------------------------------------------- */
+
+static bool register_refused(const struct fsm *f, const struct crn *c,
+			     const struct registration *r)
+{
+	if (r->gen != f->gen && !IS(GEN_NOT_TESTED))
+		return true;
+	if (r->prev != c->session && !IS(NO_PREV_TEST))
+		return true;
+	return c->alive && r->boot != c->boot && !IS(NO_BOOT_TEST);
+}
+
+static void settle_program(struct fsm *f, struct program *p,
+			   const struct held *row, u8 host, u8 at)
+{
+	bool same_epoch = row->gen == p->gen && row->epoch == p->epoch;
+
+	if (!p->hold)
+		release(f, p, at);
+	else if (p->host != host && !IS(HOST_NOT_TESTED))
+		return; /* an orphan */
+	else if (row->state != NONE && (same_epoch || IS(HELD_EPOCH)))
+		p->session = at;
+	else
+		release(f, p, at);
+}
+
+static bool lineage_busy(const struct fsm *f, unsigned program, bool any)
+{
+	const struct program *other = &f->programs[1 - program];
+
+	return opt->lineage && other->there &&
+	       (placed(other) || (any && other->state == LOST));
+}
+
+static void adopt(struct fsm *f, unsigned i, u8 crn, const struct held *row,
+		  u8 host, u8 at)
+{
+	struct program *p = &f->programs[i];
+	bool may_run = !p->superseded && !lineage_busy(f, i, false) &&
+		       p->state != REVOKING;
+
+	if (placed(p))
+		f->crns[p->crn].changed = at;
+	p->state = may_run ? ASSIGNED : REVOKING;
+	p->v_rev = may_run ? 0 : at;
+	p->crn = crn;
+	p->session = at;
+	p->gen = row->gen;
+	p->epoch = row->epoch;
+	p->host = host;
+	p->hold = 1;
+	p->lost = 0;
+}
+
+static bool adoptable(const struct fsm *f, const struct program *p, u8 crn,
+		      const struct held *row)
+{
+	if (row->state == UNKNOWN && !IS(SURVEY_LEFT_OVER))
+		return false;
+	if (p->state == LOST)
+		return true;
+	if (p->state == FREE)
+		return !f->crns[crn].surveyed;
+	return p->lost && (row->gen > p->gen ||
+			   (row->gen == p->gen && row->epoch > p->epoch));
+}
+
+static void survey(struct fsm *f, u8 crn, const struct registration *r, u8 at)
+{
+	u8 host = host_of(r->boot);
+	struct crn *c = &f->crns[crn];
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		const struct held *row = &r->held[i];
+		struct program *p = &f->programs[i];
+
+		if (row->state == NONE)
+			continue;
+		if (row->state == LIVE && placed(p) && p->crn == crn &&
+		    p->session == at && p->epoch == row->epoch &&
+		    p->gen == row->gen)
+			continue;
+		if (adoptable(f, p, crn, row))
+			adopt(f, i, crn, row, host, at);
+		else
+			left++;
+	}
+	if (c->surveyed || (left > 0 && !IS(SURVEY_LEFT_OVER)))
+		return;
+	if (IS(SURVEY_NEW_HOST) || host == c->survey_host) {
+		c->surveyed = 1;
+		survey_end(f);
+	}
+}
+
+bool fsm_register(struct state *s, u8 crn, const struct registration *r)
+{
+	struct fsm *f = &s->fsm;
+	struct crn *c = &f->crns[crn];
+	u8 at;
+
+	if (r->nonce == c->nonce)
+		return c->alive && r->gen == f->gen;
+	if (register_refused(f, c, r))
+		return false;
+	at = stamp(f);
+	for (unsigned i = 0; i < PROGRAMS; i++)
+		if (placed(&f->programs[i]) && f->programs[i].crn == crn)
+			settle_program(f, &f->programs[i], &r->held[i],
+				       host_of(r->boot), at);
+	c->session = c->changed = at;
+	c->boot = r->boot;
+	c->nonce = r->nonce;
+	c->alive = 1;
+	c->established = 0;
+	c->exp_in = ttl_s(f->config);
+	survey(f, crn, r, at);
+	return true;
+}
+
+/* --- Assign, Revoke, ProgramPut, Config ------------------------------------- */
+
+bool fsm_assign(struct state *s, u8 program, u8 crn)
+{
+	struct fsm *f = &s->fsm;
+	struct program *p = &f->programs[program];
+	struct crn *c = &f->crns[crn];
+
+	if (!p->there || p->superseded || !c->alive || f->quar_in > 0)
+		return false;
+	if (p->state != FREE && !(IS(ASSIGN_NOT_FREE) && p->state == ASSIGNED))
+		return false;
+	if (!c->established && !IS(NO_ESTABLISHED))
+		return false;
+	if (lineage_busy(f, program, true) && !IS(LINEAGE_NOT_TESTED))
+		return false;
+	p->state = ASSIGNED;
+	p->crn = crn;
+	p->session = c->session;
+	p->gen = f->gen;
+	p->epoch = c->changed = stamp(f);
+	p->v_rev = 0;
+	p->hold = p->guarantee;
+	p->host = host_of(c->boot);
+	return true;
+}
+
+void fsm_revoke(struct state *s, u8 program)
+{
+	struct fsm *f = &s->fsm;
+	struct program *p = &f->programs[program];
+	u8 at = stamp(f);
+
+	if (IS(REVOKE_FREES)) {
+		release(f, p, at);
+		return;
+	}
+	p->state = REVOKING;
+	p->v_rev = f->crns[p->crn].changed = at;
+}
+
+void fsm_program_put(struct state *s, u8 program)
+{
+	struct program *old = &s->fsm.programs[1 - program];
+
+	s->fsm.programs[program].there = 1;
+	old->superseded = 1;
+	if (old->state == ASSIGNED && IS(SUPERSEDED_FREED))
+		release(&s->fsm, old, stamp(&s->fsm));
+	else if (old->state == ASSIGNED)
+		fsm_revoke(s, (u8)(1 - program));
+}
+
+void fsm_config(struct state *s)
+{
+	s->fsm.config = 1;
+	for (unsigned c = 0; c < CRNS; c++) {
+		struct crn *crn = &s->fsm.crns[c];
+
+		if (crn->alive && !IS(CONFIG_NO_EXTEND))
+			crn->exp_in = most(crn->exp_in, ttl_s(1));
+	}
+}
+
+/* --- NewGen ------------------------------------------------------------------ */
+
+static void begin_survey(struct crn *c)
+{
+	c->alive = c->established = c->exp_in = 0;
+	if (!c->surveyed)
+		return;
+	c->surveyed = 0;
+	c->survey_host = host_of(c->boot);
+	c->survey_session = c->session;
+}
+
+static void lose(struct fsm *f, struct program *p)
+{
+	bool orphan = placed(p) && p->session != f->crns[p->crn].session;
+	bool exempt = opt->no_holds && !p->hold && !p->guarantee;
+
+	if (orphan)
+		p->lost = !IS(ORPHAN_NOT_LOST);
+	else
+		vacate(p, exempt || IS(RESTORE_FREES) ? FREE : LOST);
+}
+
+void fsm_new_gen(struct state *s)
+{
+	u8 gen = (u8)(s->fsm.gen + 1);
+	struct fsm *f = &s->fsm;
+
+	*f = s->backup;
+	f->gen = gen;
+	f->quar_in = IS(NO_QUARANTINE) ? 0 : ttl_s(0);
+	for (unsigned c = 0; c < CRNS; c++) {
+		if (opt->clone && c > 0)
+			continue; /* the name that no machine bears */
+		begin_survey(&f->crns[c]);
+		f->crns[c].changed = (u8)(f->version + 1);
+	}
+	(void)stamp(f);
+	for (unsigned i = 0; i < PROGRAMS; i++)
+		if (f->programs[i].there)
+			lose(f, &f->programs[i]);
+	survey_end(f);
+}
+
+u8 fsm_kept(const struct fsm *f, u8 crn)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < PROGRAMS; i++)
+		if (placed(&f->programs[i]) && f->programs[i].crn == crn &&
+		    f->programs[i].session == f->crns[crn].session)
+			kept |= 1u << i;
+	return (u8)kept;
+}
+
+bool fsm_wants(const struct fsm *f, u8 program, u8 crn)
+{
+	const struct program *p = &f->programs[program];
+
+	return p->state == ASSIGNED && p->crn == crn &&
+	       p->session == f->crns[crn].session;
+}
