@@ -143,8 +143,11 @@ bench: all $(TOOLS)
 	$Qtests/bench/run $B
 bench-fence: $B/berth-fencer
 	$Qtests/bench/fence $B $(or $(TRIALS),1000)
+# SEEDS=n seeds from SEED=m on, at most MINUTES; SEED alone runs that one.
 sim: $B/tests/sim/main
-	$Q$B/tests/sim/main
+	$Q$B/tests/sim/main $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(SEED),$(if $(SEEDS),--first,--seed) $(SEED)) \
+		$(if $(MINUTES),--minutes $(MINUTES))
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
