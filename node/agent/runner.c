@@ -167,6 +167,7 @@ static void clear_directory(const struct run *gone)
 static void sweep(struct runner *runner)
 {
 	struct run **at = &runner->runs;
+	bool gone = false;
 
 	while (*at) {
 		struct run *run = *at;
@@ -176,9 +177,12 @@ static void sweep(struct runner *runner)
 			continue;
 		}
 		*at = run->next;
+		gone = true;
 		clear_directory(run);
 		run_free(run);
 	}
+	if (gone)
+		runner__logs_forget(runner);
 }
 
 void runner_state(struct runner *runner, const struct fencer_run *rows,

@@ -62,6 +62,9 @@ int runner__log_open(struct runner *runner, const struct hash *program);
 /* Writes our own line into it. */
 void runner__log_note(struct run *run, const char *format, ...)
 	PRINTF_LIKE(2, 3);
+/* Of programs that are no longer here the newest logs are kept. */
+#define RUNNER_LOGS_OLD_MAX 100u
+void runner__logs_forget(const struct runner *runner);
 /* Keeps the newest half when it is above the limit. */
 void runner__log_trim(struct run *run);
 /* The last line since this start, printable; empty if there is none. */

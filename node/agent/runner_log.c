@@ -1,6 +1,7 @@
 /* Logs of programs: one file each, kept to a size by dropping its older half. */
 #include "node/agent/runner_inner.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include "node/lib/log.h"
 
 #define NOTE "berth: "
+#define LOGS_LISTED_MAX 1024u
 
 static int open_log(struct runner *runner, const struct hash *program,
 		    int flags)
@@ -84,6 +86,72 @@ void runner__log_trim(struct run *run)
 	}
 	close(fd);
 }
+
+/* --- logs of programs that went ------------------------------------------- */
+
+struct old_log {
+	char name[80];
+	int64_t used_s;
+};
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct old_log *x = a, *y = b;
+
+	return x->used_s > y->used_s ? -1 : x->used_s < y->used_s;
+}
+
+static bool is_here(const struct runner *runner, const char *name)
+{
+	char text[65];
+
+	for (const struct run *run = runner->runs; run; run = run->next) {
+		hash_text(&run->row.program, text);
+		if (strncmp(name, text, 64) == 0)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t list_old(const struct runner *runner, DIR *folder,
+			 struct old_log *rows, uint32_t max)
+{
+	struct dirent *entry;
+	struct stat status;
+	uint32_t count = 0;
+
+	while (count < max && (entry = readdir(folder)))
+		if (strlen(entry->d_name) == 68 &&
+		    !is_here(runner, entry->d_name) &&
+		    fstatat(dirfd(folder), entry->d_name, &status,
+			    AT_SYMLINK_NOFOLLOW) == 0) {
+			snprintf(rows[count].name, sizeof rows[count].name,
+				 "%.68s", entry->d_name);
+			rows[count++].used_s = (int64_t)status.st_mtime;
+		}
+	return count;
+}
+
+void runner__logs_forget(const struct runner *runner)
+{
+	char path[PREPARE_PATH_MAX];
+	struct old_log *rows = calloc(LOGS_LISTED_MAX, sizeof *rows);
+	DIR *folder;
+	uint32_t count;
+
+	snprintf(path, sizeof path, "%s/logs", runner->agent->config.directory);
+	folder = rows ? opendir(path) : NULL;
+	if (folder) {
+		count = list_old(runner, folder, rows, LOGS_LISTED_MAX);
+		qsort(rows, count, sizeof *rows, newest_first);
+		for (uint32_t i = RUNNER_LOGS_OLD_MAX; i < count; i++)
+			(void)unlinkat(dirfd(folder), rows[i].name, 0);
+		closedir(folder);
+	}
+	free(rows);
+}
+
+/* --- reading ---------------------------------------------------------------- */
 
 static int tail(struct runner *runner, const struct hash *program,
 		uint64_t from, uint64_t size_max, char **data, size_t *size)

@@ -281,17 +281,52 @@ static void goes_on_after_its_death(void **state)
 	expect_epoch(web_epoch);
 }
 
+static size_t log_size(const struct hash *program)
+{
+	char path[512], name[65];
+	struct stat status;
+
+	hash_text(program, name);
+	snprintf(path, sizeof path, "%s/data/logs/%s.log", root, name);
+	return stat(path, &status) == 0 ? (size_t)status.st_size : 0;
+}
+
+/* Empty logs of programs that were here long ago; how many are left. */
+static uint32_t old_logs(bool make, uint32_t count)
+{
+	const struct timespec long_ago[2] = { { 1000, 0 }, { 1000, 0 } };
+	uint32_t left = 0;
+	char path[512];
+
+	for (uint32_t i = 0; i < count; i++) {
+		snprintf(path, sizeof path, "%s/data/logs/%064u.log", root, i);
+		if (make) {
+			int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0640);
+
+			assert_true(fd >= 0);
+			assert_int_equal(futimens(fd, long_ago), 0);
+			close(fd);
+		}
+		left += access(path, F_OK) == 0;
+	}
+	return left;
+}
+
 static void stops_what_is_not_desired(void **state)
 {
 	stamp_t version;
 
 	(void)state;
+	assert_int_equal(old_logs(true, 150), 150);
 	agent_peer_undesire(&peer);
 	version = stamp_version(peer.index);
 	WAIT(peer.applied >= version);
 	assert_false(locked("web"));
 	knock(&web, "/");
 	assert_int_equal(said.status, 404);
+	/* It is the newest of those whose program has gone. */
+	WAIT(old_logs(false, 150) == 99);
+	assert_true(log_size(&web) > 0);
 }
 
 static void tells_why_a_start_fails(void **state)
@@ -444,16 +479,6 @@ static void came(uv_stream_t *server, int status)
 	(void)server;
 	(void)status;
 	visits++;
-}
-
-static size_t log_size(const struct hash *program)
-{
-	char path[512], name[65];
-	struct stat status;
-
-	hash_text(program, name);
-	snprintf(path, sizeof path, "%s/data/logs/%s.log", root, name);
-	return stat(path, &status) == 0 ? (size_t)status.st_size : 0;
 }
 
 static void keeps_logs_small(void **state)
