@@ -87,6 +87,7 @@ static bool try_next(const struct http_answer *answer)
 static int ask(struct cli *cli, const char *method, const char *path,
 	       const char *body, struct http_answer *answer)
 {
+	static bool told[URLS_MAX];
 	struct target list[URLS_MAX];
 	uint32_t count = targets(cli, list);
 	uint8_t id[16];
@@ -114,9 +115,11 @@ static int ask(struct cli *cli, const char *method, const char *path,
 		reached = reached || next.status != 0;
 		if (!try_next(answer))
 			return 0;
-		if (next.status == 0 && count > 1)
+		/* Said once, however much a command asks. */
+		if (next.status == 0 && count > 1 && !told[i])
 			fprintf(stderr, "berth: %s does not answer (%s)\n",
 				name_of(&list[i]), why(&list[i], &next));
+		told[i] = told[i] || next.status == 0;
 	}
 	if (!reached)
 		return count > 1 ?
@@ -141,7 +144,8 @@ static int exit_of(int status, const char *code)
 }
 
 /* Prints the error of an answer and gives the exit code. */
-static int refuse(const struct http_answer *answer, bool quiet)
+static int refuse(const struct http_answer *answer, const char *path,
+		  bool quiet)
 {
 	json_t *json = NULL;
 	struct fault fault;
@@ -158,9 +162,9 @@ static int refuse(const struct http_answer *answer, bool quiet)
 	}
 	result = exit_of(answer->status, code);
 	if (!(quiet && result == CLI_UNKNOWN))
-		cli_fail(result, "%s (HTTP %d%s%s)",
+		cli_fail(result, "%s (HTTP %d%s%s: %s)",
 			 message ? message : "the replica refused",
-			 answer->status, *code ? ", " : "", code);
+			 answer->status, *code ? ", " : "", code, path);
 	json_decref(json);
 	return result;
 }
@@ -181,6 +185,7 @@ static int get_stale(struct cli *cli, const char *path,
 {
 	static const char asked[] = "&consistency=leader";
 	const char *at = strstr(path, asked);
+	static bool told;
 	char stale[2048], age[32] = "?";
 	int code;
 
@@ -192,7 +197,8 @@ static int get_stale(struct cli *cli, const char *path,
 			 strchr(path, '?') ? '&' : '?');
 	http_answer_fini(answer);
 	code = ask(cli, "GET", stale, NULL, answer);
-	if (code == 0 && answer->status == 200) {
+	if (code == 0 && answer->status == 200 && !told) {
+		told = true;
 		http_answer_header(answer, "Berth-Age-Ms", age, sizeof age);
 		fprintf(stderr, "berth: no leader; showing what one replica"
 			" knew %s ms ago\n", age);
@@ -208,7 +214,7 @@ int cli_get_raw(struct cli *cli, const char *path, struct http_answer *answer)
 	    strncmp(path, "/admin/v1/", 10) == 0)
 		code = get_stale(cli, path, answer);
 	if (code == 0 && answer->status / 100 != 2)
-		code = refuse(answer, false);
+		code = refuse(answer, path, false);
 	if (code)
 		http_answer_fini(answer);
 	return code;
@@ -222,7 +228,7 @@ int cli_get(struct cli *cli, const char *path, bool quiet, json_t **out)
 	if (code == 0 && answer.status == 503)
 		code = get_stale(cli, path, &answer);
 	if (code == 0 && answer.status / 100 != 2)
-		code = refuse(&answer, quiet);
+		code = refuse(&answer, path, quiet);
 	else if (code == 0)
 		code = decode(&answer, out);
 	http_answer_fini(&answer);
@@ -237,7 +243,7 @@ int cli_mutate(struct cli *cli, const char *method, const char *path,
 	int code = ask(cli, method, path, text, &answer);
 
 	if (code == 0 && answer.status / 100 != 2)
-		code = refuse(&answer, false);
+		code = refuse(&answer, path, false);
 	else if (code == 0)
 		code = decode(&answer, out);
 	http_answer_fini(&answer);

@@ -210,10 +210,11 @@ int cli_resolve(struct cli *cli, const char *path, const char *key,
 	json_decref(rows);
 	if (found == 1)
 		return 0;
-	return cli_fail(found ? CLI_USAGE : CLI_UNKNOWN,
-			found ? "\"%s\" fits %zu of them: give more of the hash"
-			      : "nothing is called \"%s\" (%zu fit)",
-			given, found);
+	if (!found)
+		return cli_fail(CLI_UNKNOWN, "nothing is called \"%s\", and no"
+				" hash begins with it", given);
+	return cli_fail(CLI_USAGE, "\"%s\" fits %zu of them: give more of the"
+			" hash", given, found);
 }
 
 CLI_COMMAND(cmd_crn_show)

@@ -84,7 +84,8 @@ void cli_table(const struct cli_column *columns, uint32_t count,
 
 void cli_json(const json_t *value)
 {
-	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY |
+		   JSON_REAL_PRECISION(12));
 	fputc('\n', stdout);
 }
 
