@@ -374,9 +374,7 @@ void fsm_new_gen(struct state *s)
 	*f = s->backup;
 	f->gen = gen;
 	f->quar_in = IS(NO_QUARANTINE) ? 0 : ttl_s(0);
-	for (unsigned c = 0; c < CRNS; c++) {
-		if (opt->clone && c > 0)
-			continue; /* the name that no machine bears */
+	for (unsigned c = 0; c < crns(); c++) {
 		begin_survey(&f->crns[c]);
 		f->crns[c].changed = (u8)(f->version + 1);
 	}

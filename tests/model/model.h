@@ -124,6 +124,7 @@ struct options {
 	u8 programs, guarantee[PROGRAMS];
 	bool lineage;   /* both programs are of one lineage */
 	bool clone;     /* both machines bear one CRN's name */
+	bool alone;     /* CRN B is not there: A and the state against I2 */
 	bool no_holds;  /* the operator's word at NewGen */
 	bool deltas;    /* replies that omit the set */
 	bool keep;      /* any message may be delivered again */
@@ -283,6 +284,15 @@ static inline u8 host_of(u8 boot)
 static inline bool executes(const struct run *run)
 {
 	return run->state == LIVE || run->state == UNKNOWN;
+}
+/* How many take part. */
+static inline unsigned machines(void)
+{
+	return opt->alone ? 1 : MACHINES;
+}
+static inline unsigned crns(void)
+{
+	return opt->alone || opt->clone ? 1 : CRNS;
 }
 u8 ttl_a(u8 config);
 u8 ttl_s(u8 config);

@@ -135,10 +135,10 @@ static bool step_tick(struct state *s)
 	bool older[CRNS] = { false };
 
 	leader_tick(&s->leader);
-	for (unsigned m = 0; m < MACHINES; m++)
+	for (unsigned m = 0; m < machines(); m++)
 		if (machine_tick(&s->machines[m]))
 			older[crn_of(m)] = true;
-	for (u8 c = 0; c < CRNS; c++)
+	for (u8 c = 0; c < crns(); c++)
 		if (older[c])
 			age(s, c);
 	TELL("a tick passes%s",
@@ -214,7 +214,7 @@ void model_start(struct state *s)
 	}
 	if (opt->start == COLD)
 		return;
-	for (unsigned i = 0; i < (opt->clone ? 1u : MACHINES); i++)
+	for (unsigned i = 0; i < crns(); i++)
 		machine_open(s, i);
 	if (opt->start == RUNNING)
 		program_run(s);

@@ -54,7 +54,7 @@ static bool beat_propose(struct state *s)
 
 	if (count >= opt->beats)
 		return false;
-	for (unsigned c = 0; c < CRNS && !IS(SEPARATE_TICK); c++) {
+	for (unsigned c = 0; c < crns() && !IS(SEPARATE_TICK); c++) {
 		unsigned pick = choose(opt->slots + 1u);
 		struct heartbeat *h;
 
@@ -130,7 +130,7 @@ static bool elect(struct state *s)
 
 static bool expire(struct state *s)
 {
-	u8 c = (u8)choose(CRNS);
+	u8 c = (u8)choose(crns());
 	struct crn *crn = &s->fsm.crns[c];
 
 	if (!crn->alive || IS(EXPIRE_AT_PROPOSE))
@@ -144,7 +144,7 @@ static bool expire(struct state *s)
 
 static bool assign(struct state *s)
 {
-	u8 p = (u8)choose(opt->programs), c = (u8)choose(CRNS);
+	u8 p = (u8)choose(opt->programs), c = (u8)choose(crns());
 
 	if (!fsm_assign(s, p, c) || !spend(s, B_ASSIGN))
 		return false;
@@ -170,7 +170,7 @@ static bool revoke(struct state *s)
 /* A set that changed goes out at once, without an acknowledgement. */
 static bool push(struct state *s)
 {
-	u8 c = (u8)choose(CRNS);
+	u8 c = (u8)choose(crns());
 	struct crn *crn = &s->fsm.crns[c];
 	bool news = false;
 
@@ -189,7 +189,7 @@ static bool push(struct state *s)
 
 static bool challenge(struct state *s)
 {
-	unsigned m = choose(MACHINES);
+	unsigned m = choose(machines());
 	u8 c = crn_of(m);
 	const struct machine *mm = &s->machines[m];
 	struct challenge message = { 1, s->fsm.gen, mm->nonce,
@@ -206,7 +206,7 @@ static bool challenge(struct state *s)
 
 static bool registering(struct state *s)
 {
-	u8 c = (u8)choose(CRNS);
+	u8 c = (u8)choose(crns());
 	struct registration *slot =
 		&s->nets[c].registrations[choose(opt->slots)];
 	struct registration r = *slot;
@@ -263,7 +263,7 @@ bool step_leader(struct state *s)
 static bool confirm_send(struct state *s)
 {
 	struct leader *l = &s->leader;
-	u8 c = (u8)choose(CRNS);
+	u8 c = (u8)choose(crns());
 	const struct crn *crn = &s->fsm.crns[c];
 	unsigned what = choose(PROGRAMS + 2u), host = host_of(crn->boot);
 	bool all = true;

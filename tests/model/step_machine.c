@@ -213,7 +213,7 @@ static bool pause_host(struct state *s, unsigned m)
 
 bool step_machine(struct state *s)
 {
-	unsigned m = choose(MACHINES), what = choose(12);
+	unsigned m = choose(machines()), what = choose(12);
 
 	if (s->machines[m].off && what != 7)
 		return false;

@@ -21,7 +21,7 @@ static bool zombie_beat(struct state *s)
 
 static bool renew_apart(struct state *s)
 {
-	u8 c = (u8)choose(CRNS);
+	u8 c = (u8)choose(crns());
 	struct heartbeat *slot = &s->nets[c].heartbeats[choose(opt->slots)];
 	struct heartbeat h = *slot;
 
@@ -37,7 +37,7 @@ static bool renew_apart(struct state *s)
 
 static bool join_batch(struct state *s)
 {
-	u8 c = (u8)choose(CRNS);
+	u8 c = (u8)choose(crns());
 	struct heartbeat *slot = &s->nets[c].heartbeats[choose(opt->slots)];
 	struct heartbeat *into = &s->leader.beats[0].renewals[c];
 
@@ -52,7 +52,7 @@ static bool join_batch(struct state *s)
 
 static bool expire_late(struct state *s)
 {
-	u8 c = (u8)choose(CRNS);
+	u8 c = (u8)choose(crns());
 	struct crn *crn = &s->fsm.crns[c];
 	u8 *proposed = &s->leader.expire[c];
 	unsigned measured = s->leader.since;
@@ -76,7 +76,7 @@ static bool expire_late(struct state *s)
 
 static bool started(struct state *s)
 {
-	unsigned m = choose(MACHINES), p = choose(opt->programs);
+	unsigned m = choose(machines()), p = choose(opt->programs);
 	struct run *run = &s->machines[m].runs[p];
 
 	if (run->state != QUEUED || s->machines[m].off ||
@@ -93,7 +93,7 @@ static bool started(struct state *s)
 
 static bool resend(struct state *s)
 {
-	u8 c = (u8)choose(CRNS);
+	u8 c = (u8)choose(crns());
 	struct machine *m = &s->machines[c];
 
 	if (m->session == 0 || m->left == 0)
@@ -116,7 +116,7 @@ static bool resend(struct state *s)
 
 static bool version_forgotten(struct state *s)
 {
-	unsigned m = choose(MACHINES);
+	unsigned m = choose(machines());
 
 	if (s->machines[m].session == 0)
 		return false;
