@@ -159,4 +159,11 @@ clean:
 help:
 	@sed -n '1,16s/^# \{0,1\}//p' Makefile
 
+# The lease protocol alone, state by state (tests/model/README.md).
+.PHONY: model
+$B/tests/model/main: $(call objects,tests/model)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^
+model: $B/tests/model/main
+	$Q$B/tests/model/main --out build
+
 -include $(shell find $B -name '*.d' 2>/dev/null)
