@@ -423,6 +423,8 @@ static bool derive_programs(struct fsm_view *s)
 	for (slot_t i = 0; i < s->program_bound; i++) {
 		struct program *p = &s->programs[i];
 
+		/* Of unused slots too: who walks the bits goes to the bound. */
+		fsm__pending_update(s, i);
 		if (!p->used)
 			continue;
 		if (fsm_program_find(s, &p->hash) != SLOT_NONE)
@@ -430,7 +432,6 @@ static bool derive_programs(struct fsm_view *s)
 		fsm__index_add(&s->program_index, key_of(s, &p->hash), i);
 		s->program_count++;
 		s->assigned_count += p->state == PROGRAM_ASSIGNED;
-		fsm__pending_update(s, i);
 		if (p->lineage_head) {
 			struct hash root = fsm__hash_get(s, p->lineage);
 
