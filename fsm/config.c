@@ -46,6 +46,7 @@ static bool k_fits(const struct fsm_view *s, const struct fsm_config *c)
 APPLY(config, fsm_config)
 {
 	struct fsm_view *s = &f->state;
+	uint64_t floor_ms = c->ttl_s_ms;
 
 	if (!numbers_fit(c) || (s->configured && !k_fits(s, c)))
 		return FSM_REFUSED_CONFIG;
@@ -54,6 +55,10 @@ APPLY(config, fsm_config)
 		s->gen = 1;
 		s->hash_seed = fsm__mix(f->stamp, "berth", 5);
 	}
+	/* A session that was not renewed yet counts from its Register, which
+	 * no time travelled with (R5), and by the ttl_a of that time. */
+	if (c->ttl_s_ms < s->config.ttl_s_ms)
+		floor_ms = (uint64_t)s->config.ttl_s_ms + c->dt_max_ms;
 	s->config = *c;
 	if (c->ttl_s_ms > s->ttl_s_max_ms)
 		s->ttl_s_max_ms = c->ttl_s_ms;
@@ -62,8 +67,8 @@ APPLY(config, fsm_config)
 		struct crn *crn = &s->crns[i];
 
 		if (crn->used && crn->alive &&
-		    crn->exp_ms < s->c_ms + c->ttl_s_ms)
-			crn->exp_ms = s->c_ms + c->ttl_s_ms;
+		    crn->exp_ms < s->c_ms + floor_ms)
+			crn->exp_ms = s->c_ms + floor_ms;
 	}
 	fsm__effect(f, EFFECT_CONFIG, SLOT_NONE, SLOT_NONE, fsm__text(""));
 	return FSM_OK;
