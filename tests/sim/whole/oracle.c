@@ -18,7 +18,9 @@ struct proposal {
 struct oracle {
 	struct world *world;
 	struct fsm *fsm;
-	uint64_t max, c_ms, read_us, next_restore;
+	/* read_us: no Beat to come counts time before it; proposed_us: only
+	 * the next one does, and no more than dt_max of it. */
+	uint64_t max, c_ms, read_us, proposed_us, next_restore;
 	int64_t slack_us;
 	bool has_slack, sessions_moved;
 	struct {
@@ -98,6 +100,18 @@ static void check_freed(struct world *world, const struct fsm_effect *effect)
 	}
 }
 
+/* Until its first renewal a session counts from its Register, which no time
+ * travels with; it has nothing yet that an Expire could free. */
+static bool renewed(const struct fsm_view *view, const struct host *host)
+{
+	slot_t slot = fsm_crn_find(view, &host->crn_hash);
+	struct fsm_crn crn;
+
+	return host->tenure.got_ack ||
+	       (slot != SLOT_NONE && fsm_crn_read(view, slot, &crn) &&
+		crn.session == host->tenure.session && crn.seq_seen > 0);
+}
+
 /* --- I3: where sessions moved ------------------------------------------------------- */
 
 static void check_sessions(struct world *world)
@@ -109,9 +123,7 @@ static void check_sessions(struct world *world)
 	for (uint32_t h = 0; h < world->host_count; h++) {
 		struct host *host = world->hosts[h];
 
-		/* Before the first acknowledgement of a heartbeat a session
-		 * has nothing that could be freed: README.md. */
-		if (!lease_valid(host) || !host->tenure.got_ack)
+		if (!lease_valid(host) || !renewed(view, host))
 			continue;
 		slot = fsm_crn_find(view, &host->crn_hash);
 		if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn) ||
@@ -145,6 +157,8 @@ static void on_effect(void *ctx, const struct fsm_effect *e)
 
 	if (e->type == EFFECT_LEAD)
 		o->slack_us += 1000; /* the anchor was rounded */
+	if (e->type == EFFECT_LEAD)
+		o->read_us = world->now_us; /* R4: the anchor is no older */
 	if (e->type == EFFECT_ASSIGNED)
 		check_assigned(world, e);
 	if (e->type == EFFECT_FREED)
@@ -232,6 +246,8 @@ static void check_time(struct world *world, uint64_t index, uint64_t bytes)
 	int64_t slack_us;
 
 	fsm_status(oracle_view(world), &status);
+	if (p->index == index && p->bytes == bytes)
+		o->proposed_us = p->at_us;
 	if (status.c_ms == o->c_ms || p->index != index || p->bytes != bytes)
 		return;
 	slack_us = (int64_t)(status.c_ms * 1000) -
@@ -248,6 +264,14 @@ static void check_time(struct world *world, uint64_t index, uint64_t bytes)
 	o->read_us = p->at_us;
 }
 
+static uint64_t when_due(uint64_t from_us, uint64_t exp_ms, uint64_t c_ms,
+			 uint64_t rho)
+{
+	return exp_ms <= c_ms ? from_us :
+				from_us + (exp_ms - c_ms) * 1000000000u /
+						  (1000000 + rho);
+}
+
 /* The slowest agent's clock against the fastest leader's. */
 static void check_lease_time(struct host *host, const struct fsm_crn *crn)
 {
@@ -258,14 +282,18 @@ static void check_lease_time(struct host *host, const struct fsm_crn *crn)
 			   drifting_us(&host->clock, world->now_us);
 	uint64_t dead_us = world->now_us + left_us * million / (million - rho) +
 			   host->k_ms * 1000ull;
-	uint64_t free_us = crn->exp_ms <= o->c_ms ? o->read_us :
-			   o->read_us + (crn->exp_ms - o->c_ms) * 1000 *
-						million / (million + rho);
+	uint64_t free_us = when_due(o->read_us, crn->exp_ms, o->c_ms, rho);
+	uint64_t later_us = when_due(o->proposed_us, crn->exp_ms,
+				     o->c_ms + world->config.dt_max_ms, rho);
 
+	if (free_us < later_us)
+		free_us = later_us;
 	if (o->has_slack && dead_us >= free_us)
 		world_fail(world, "I4: %s may execute until %.3f s, its lease "
-			   "may be over at %.3f s", host_name(host),
-			   (double)dead_us / 1e6, (double)free_us / 1e6);
+			   "may be over at %.3f s (exp %" PRIu64 ", C %" PRIu64
+			   " of %.3f s)", host_name(host),
+			   (double)dead_us / 1e6, (double)free_us / 1e6,
+			   crn->exp_ms, o->c_ms, (double)o->read_us / 1e6);
 }
 
 void oracle_lease(struct host *host)
@@ -285,7 +313,7 @@ void oracle_lease(struct host *host)
 			   host_name(host));
 	host->last_session = t->session;
 	host->last_version = t->version;
-	if (!t->got_ack)
+	if (!renewed(view, host))
 		return;
 	if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn) ||
 	    !crn.alive || crn.session != t->session)

@@ -38,6 +38,9 @@ static void on_done(struct driver_client *client, int code, uint64_t index)
 	    (world->healed || !chance_percent(&world->chance, 10))) {
 		oracle_acked(request, &asking->result);
 		request->acked = true;
+		if (request->type == FSM_PROGRAM_PUT)
+			world->programs[program_number(world,
+				&asking->result.subject)].put = true;
 	}
 	free((void *)(uintptr_t)client->commands);
 	free(asking);
@@ -154,7 +157,6 @@ static void put_program(struct world *world, uint32_t number, bool replaces,
 	m->name = text_of("program");
 	m->vcpus = p->vcpus;
 	m->memory_mib = 128;
-	p->put = true;
 	snprintf(what, sizeof what, "put program %u%s", number,
 		 p->hold ? ", exclusive-hold" : "");
 	request_new(world, &command, what);
@@ -228,6 +230,8 @@ static void forget(struct world *world, uint32_t number)
 	struct command command = { .type = FSM_PROGRAM_FORGET };
 	char what[80];
 
+	if (!world->programs[number].put)
+		return;
 	command.program_forget.program = world->programs[number].hash;
 	command.program_forget.reason = text_of("not wanted");
 	world->programs[number].forgotten = true;
@@ -311,7 +315,7 @@ static void supersede(struct world *world)
 					      world->program_count), new;
 
 	if (world->program_count == PROGRAMS_MAX ||
-	    world->programs[old].forgotten)
+	    !world->programs[old].put || world->programs[old].forgotten)
 		return;
 	new = program_new(world);
 	world->programs[new].root = world->programs[old].root;
@@ -411,6 +415,21 @@ static bool fits_nowhere(const struct fsm_view *view, slot_t slot,
 	       verdict->reason == PLACE_MEMORY;
 }
 
+/* What it replaces was forgotten before it came, or waits for such a one. */
+static bool waits_for_ever(const struct fsm_view *view,
+			   const struct fsm_program *program)
+{
+	struct fsm_program at = *program;
+
+	while (at.waiting_for_replaced) {
+		slot_t slot = fsm_program_find(view, &at.replaces);
+
+		if (slot == SLOT_NONE || !fsm_program_read(view, slot, &at))
+			return true;
+	}
+	return false;
+}
+
 static bool program_satisfied(struct world *world, uint32_t number, char *why,
 			      size_t size)
 {
@@ -425,8 +444,10 @@ static bool program_satisfied(struct world *world, uint32_t number, char *why,
 		return p->forgotten;
 	}
 	if (program.superseded || program.forgotten || p->forgotten) {
-		snprintf(why, size, "program %u is not wanted and has a place",
-			 number);
+		snprintf(why, size, "program %u is not wanted and has a place "
+			 "(state %d%s, session %" PRIu64 ", crn %u)", number,
+			 (int)program.state, program.orphan ? ", orphan" : "",
+			 program.session >> 16, program.crn_hash.bytes[28]);
 		return program.state == PROGRAM_FREE;
 	}
 	if (program.state == PROGRAM_ASSIGNED) {
@@ -434,9 +455,10 @@ static bool program_satisfied(struct world *world, uint32_t number, char *why,
 			 number);
 		return runs_well(world, number, &program);
 	}
-	/* What it replaces was forgotten before it came: it waits for ever. */
-	if (program.waiting_for_replaced)
-		return fsm_program_find(view, &program.replaces) == SLOT_NONE;
+	if (program.waiting_for_replaced) {
+		snprintf(why, size, "program %u waits for a known one", number);
+		return waits_for_ever(view, &program);
+	}
 	if (program.state == PROGRAM_FREE &&
 	    fits_nowhere(view, slot, &verdict))
 		return true;
