@@ -13,6 +13,7 @@
 
 #define REQUEST_TIMEOUT_MS 30000
 #define CONNECTIONS_MAX 256
+#define HELD_MAX (1u << 30) /* bytes of uploads and downloads on their way */
 
 struct settings {
 	char *directory, *listen;
@@ -134,6 +135,7 @@ static int serve(struct ccn *ccn, const char *directory, const char *listen,
 		.body_size_max = CCN_BODY_SIZE_MAX,
 		.timeout_ms = REQUEST_TIMEOUT_MS,
 		.connections_max = CONNECTIONS_MAX,
+		.held_max = HELD_MAX,
 		.server = CCN_VERSION,
 		/* libwebsockets 4.1 now and then takes the head of a POST for
 		 * its body when it is not the first on its connection, and

@@ -18,6 +18,7 @@
 #define BODY_SIZE_MAX (4u << 20)
 #define HTTP_TIMEOUT_MS 10000u
 #define HTTP_CONNECTIONS_MAX 1024u
+#define HTTP_HELD_MAX (256u << 20) /* bytes on their way */
 #define SWEEP_MS 300000u
 
 void edge_hold(struct edge *edge)
@@ -216,6 +217,7 @@ static int listen_http(struct edge *edge, struct fault *fault)
 		.body_size_max = BODY_SIZE_MAX,
 		.timeout_ms = HTTP_TIMEOUT_MS,
 		.connections_max = HTTP_CONNECTIONS_MAX,
+		.held_max = HTTP_HELD_MAX,
 		.server = "berth",
 		/* libwebsockets 4.1 may give a later POST of a connection
 		 * its own head as its body (httpd.h). */
