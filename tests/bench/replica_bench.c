@@ -155,6 +155,7 @@ static void apply(void *ctx, uint64_t index, uint64_t term, const void *data,
 {
 	struct member *member = ctx;
 	struct bench *bench = member->bench;
+	uint32_t count;
 	uint64_t sent;
 
 	(void)term;
@@ -168,9 +169,14 @@ static void apply(void *ctx, uint64_t index, uint64_t term, const void *data,
 		return;
 	bench->flying--;
 	atomic_fetch_add(&bench->entries, 1);
-	if (bench->sample_count < SAMPLES_MAX)
-		bench->samples_us[bench->sample_count++] =
+	/* Counted when it is there; not at all if a new count began. */
+	count = bench->sample_count;
+	if (count < SAMPLES_MAX) {
+		bench->samples_us[count] =
 			(uint32_t)((clock_boottime_ns() - sent) / 1000);
+		atomic_compare_exchange_strong(&bench->sample_count, &count,
+					       count + 1);
+	}
 }
 
 static void *snapshot_begin(void *ctx)
