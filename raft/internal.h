@@ -225,6 +225,13 @@ void link_fini(struct replica *r);
 void link_tell_commit(struct replica *r);
 struct peer *link_find(struct replica *r, uint64_t id);
 
+/* hello.c */
+void hello_send(struct replica *r, uint64_t id);
+void hello_take(struct replica *r, struct peer *peer, const uint8_t *data,
+		size_t size);
+void hello_take_refused(struct replica *r, struct peer *peer,
+			const uint8_t *data, size_t size);
+
 /* codec.c */
 struct decoded {
 	struct raft_message message;
