@@ -27,7 +27,7 @@ struct agent_config {
 	char *runtime_default, *dev_bind, *internet;
 	char **replicas, **ccns;
 	struct config_list runtimes; /* struct agent_runtime */
-	uint64_t vcpus, memory_mib, disk_mib, k_ms, log_size_max;
+	uint64_t vcpus, memory_mib, disk_mib, k_ms, slew_ppm, log_size_max;
 	uint64_t cache_size_max;
 	struct hash crn_hash;
 };

@@ -43,6 +43,7 @@ static const struct config_setting settings[] = {
 	UINT(memory_mib, 0, 1u << 28),
 	UINT(disk_mib, 0, 1ull << 40),
 	UINT(k_ms, 1, 600000),
+	UINT(slew_ppm, 500, 110000), /* the fencer's alone */
 	UINT(log_size_max, 4096, 1ull << 34),
 	UINT(cache_size_max, 0, 1ull << 50),
 	{ .path = "runtimes", .kind = CONFIG_LIST, .max = RUNTIME_ROWS_MAX,

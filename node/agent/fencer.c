@@ -270,6 +270,7 @@ int fencer_open(struct fencer *f, const struct fencer_options *o,
 	memset(f, 0, sizeof *f);
 	f->listener = f->client = f->watchdog = -1;
 	f->k_ms = o->k_ms;
+	f->slew_ppm = o->slew_ppm;
 	rv = machine_open(&f->machine, o->directory, fault);
 	if (rv == 0)
 		rv = run_table_open(&f->table, f->machine.directory, fault);

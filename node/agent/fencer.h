@@ -16,6 +16,12 @@
 #include "node/lib/clock.h"
 
 #define FENCER_GRACE_MS_MAX 60000u
+/* By how much the host's time daemon may bend CLOCK_BOOTTIME, by which
+ * launchers die: ntpd keeps to the first, chrony to the second by default, and
+ * the kernel to the third. */
+#define FENCER_SLEW_PPM_MIN 500u
+#define FENCER_SLEW_PPM 83334u
+#define FENCER_SLEW_PPM_MAX 110000u
 #define FENCER_GRACE_MS 10500u /* after a stop: the init's 10 s, and some */
 
 /* What executes, or may. */
@@ -47,7 +53,7 @@ struct fencer_end {
 struct fencer_options {
 	struct hash crn;
 	char *directory, *watchdog;
-	uint32_t k_ms;
+	uint32_t k_ms, slew_ppm;
 };
 
 struct fencer {
@@ -68,7 +74,7 @@ struct fencer {
 	uint64_t quit_ms;    /* leave then at the latest; 0: stay */
 	bool quit;
 	bool blind;          /* a process of the run table cannot be looked at */
-	uint32_t k_ms;
+	uint32_t k_ms, slew_ppm;
 	enum crn_watchdog watchdog_kind;
 	enum crn_class class;
 	char reason[128];

@@ -53,12 +53,12 @@ static error_t on_option(int key, char *argument, struct argp_state *state)
 	}
 }
 
-/* Four settings of the file are ours; the agent checks the others. */
+/* Five settings of the file are ours; the agent checks the others. */
 static int settings_take(const config_t *config, struct fencer_options *out,
 			 struct fault *fault)
 {
 	const char *crn = NULL, *directory = NULL, *watchdog = "";
-	long long k_ms = 0;
+	long long k_ms = 0, slew_ppm = FENCER_SLEW_PPM;
 
 	if (!config_lookup_string(config, "crn", &crn) ||
 	    hash_parse(crn, &out->crn) != 0)
@@ -73,8 +73,14 @@ static int settings_take(const config_t *config, struct fencer_options *out,
 		return fault_set(fault, BERTH_INVALID,
 				 "k_ms: %d to %d is needed", K_MS_MIN,
 				 K_MS_MAX);
+	config_lookup_int64(config, "slew_ppm", &slew_ppm);
+	if (slew_ppm < FENCER_SLEW_PPM_MIN || slew_ppm > FENCER_SLEW_PPM_MAX)
+		return fault_set(fault, BERTH_INVALID,
+				 "slew_ppm: %u to %u is needed",
+				 FENCER_SLEW_PPM_MIN, FENCER_SLEW_PPM_MAX);
 	config_lookup_string(config, "watchdog", &watchdog);
 	out->k_ms = (uint32_t)k_ms;
+	out->slew_ppm = (uint32_t)slew_ppm;
 	out->directory = strdup(directory);
 	out->watchdog = strdup(watchdog);
 	if (out->directory == NULL || out->watchdog == NULL)

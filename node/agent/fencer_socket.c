@@ -12,7 +12,7 @@
 
 #include "node/lib/log.h"
 
-#define SLEW_PPM 500u /* of CLOCK_BOOTTIME, by which launchers die */
+#define MILLION 1000000u
 #define K_MARGIN_MS 100u
 
 struct heard {
@@ -178,16 +178,22 @@ static enum fencer_code on_challenge(struct fencer *f, const struct heard *h)
 	return FENCER_OK;
 }
 
-/* The launcher's clock may be slewed while ours is not (2.6). */
+/* 2.6: the launcher's clock may be slewed while ours is not. By a clock that
+ * lags by that much the lease takes ttl_a / (1 - slew) of real time. */
 static bool k_allows(const struct fencer *f, uint32_t ttl_a_ms)
 {
-	uint64_t slack_ms = (uint64_t)ttl_a_ms * SLEW_PPM / 1000000u;
+	uint64_t rest = MILLION - f->slew_ppm;
+	uint64_t slack_ms =
+		((uint64_t)ttl_a_ms * f->slew_ppm + rest - 1) / rest;
 
 	if (f->k_ms >= slack_ms + K_MARGIN_MS)
 		return true;
-	log_error("session", "k_ms %u is below %llu, which a lease of %u ms "
-		  "needs", f->k_ms, (unsigned long long)slack_ms + K_MARGIN_MS,
-		  ttl_a_ms);
+	log_error("session", "refused: k_ms is %u, at least %llu is needed: a "
+		  "lease of %u ms under a clock that is slewed by %u ppm may "
+		  "last %llu ms longer, and %u for the kill. Raise k_ms, or "
+		  "bound the time daemon and set slew_ppm", f->k_ms,
+		  (unsigned long long)slack_ms + K_MARGIN_MS, ttl_a_ms,
+		  f->slew_ppm, (unsigned long long)slack_ms, K_MARGIN_MS);
 	errno = ERANGE;
 	return false;
 }
