@@ -125,6 +125,10 @@ void fsm_check(const struct fsm *fsm);
 
 /* Hash of the whole state; equal states, equal hash, on every replica (I8). */
 uint64_t fsm_hash(const struct fsm *fsm);
+/* The same of a view: of a frozen one on any thread. Hashes of one version of
+ * the hash compare, of two they say nothing. */
+uint64_t fsm_view_hash(const struct fsm_view *view);
+uint32_t fsm_hash_version(void);
 
 /* --- reading ------------------------------------------------------------ */
 

@@ -161,6 +161,22 @@ static bool crn_ok(const struct fsm_view *s, const struct crn *c)
 	       c->class <= CRN_FENCED && c->watchdog <= WATCHDOG_HARDWARE;
 }
 
+/* A move names an earlier one: so the way back ends, inside the ring. */
+static bool moves_ok(const struct fsm_view *s)
+{
+	uint64_t serial = s->move_count;
+
+	if (s->move_count > UINT64_MAX / 2 || s->request_count > UINT64_MAX / 2)
+		return false;
+	for (; serial > 0 && serial + MOVES_MAX > s->move_count; serial--) {
+		const struct move *m = &s->moves[(serial - 1) % MOVES_MAX];
+
+		if (m->prev >= serial)
+			return false;
+	}
+	return true;
+}
+
 static bool numbers_ok(const struct fsm_view *s)
 {
 	bool ok = slot_ok(s->program_free, s->program_bound) &&
@@ -174,6 +190,7 @@ static bool numbers_ok(const struct fsm_view *s)
 	for (uint32_t i = 0; ok && i < s->exclusion_bound; i++)
 		ok = slot_ok(s->exclusions[i].next, s->exclusion_bound) &&
 		     slot_ok(s->exclusions[i].crn, s->crn_bound);
+	ok = ok && moves_ok(s);
 	for (uint32_t i = 0; ok && i < fsm__table_bound(s, 4); i++)
 		ok = s->requests[i].refusal < FSM_REFUSAL_COUNT;
 	return ok;

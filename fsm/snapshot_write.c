@@ -145,13 +145,22 @@ static bool hash_write(void *ctx, const void *data, size_t size)
 	return true;
 }
 
-uint64_t fsm_hash(const struct fsm *f)
+uint64_t fsm_view_hash(const struct fsm_view *s)
 {
 	uint64_t sum = 0;
 	struct byte_sink sink = {&sum, hash_write};
-
-	bool whole = fsm_snapshot_write(&f->state, &sink);
+	bool whole = fsm_snapshot_write(s, &sink);
 
 	ENSURE(whole);
 	return sum;
+}
+
+uint64_t fsm_hash(const struct fsm *f)
+{
+	return fsm_view_hash(&f->state);
+}
+
+uint32_t fsm_hash_version(void)
+{
+	return SNAPSHOT_VERSION;
 }

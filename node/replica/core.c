@@ -186,6 +186,7 @@ static uint64_t step(struct core *core)
 	engine_ms = until(replica_next_ms(core->replica), io->now_ms(io->ctx));
 	tell(core);
 	keep_links(core);
+	core__audit_tick(core);
 	return driver_ms < engine_ms ? driver_ms : engine_ms;
 }
 
@@ -266,8 +267,10 @@ static int bootstrap(struct core *core, struct fault *fault)
 
 static int open_engine(struct core *core, struct fault *fault)
 {
-	int code;
+	int code = core__audit_open(core, fault);
 
+	if (code != 0)
+		return code;
 	code = node_io_open(&core->node_io, &core->loop,
 			    core->config.directory, &hooks, core, &core->io,
 			    fault);
@@ -290,6 +293,8 @@ static int open_loop(struct core *core, struct fault *fault)
 	core->timer.data = core;
 	core->peers.loop = &core->loop;
 	core->peers.replica = &core->replica;
+	core->peers.state = core__audit_heard;
+	core->peers.state_ctx = core;
 	core->state = core__state_open(fsm_open());
 	if (open_driver(core) != 0)
 		return fault_set(fault, BERTH_NOMEM, "the driver");

@@ -31,6 +31,7 @@ struct core_config {
 	struct replica_member members[REPLICA_MEMBERS_MAX];
 	uint32_t member_count;
 	bool bootstrap; /* make the directory if it is empty */
+	uint32_t audit_entries; /* between two hashes; 0: as all others do */
 };
 
 /* Called on the edge loop. */
@@ -83,6 +84,12 @@ void core_view_close(struct core *core, struct fsm_view *view);
 struct fsm *core_fsm(struct core *core); /* rather use core_view_open */
 struct replica *core_replica(struct core *core);
 struct driver *core_driver(struct core *core);
+/* Hashes of the state that were compared with the other replicas' (I8). Any
+ * thread. */
+struct core_audit {
+	uint64_t taken, skipped, mismatches;
+};
+void core_audit_counts(struct core *core, struct core_audit *out);
 uint64_t core_applied(struct core *core);
 uint64_t core_applied_age_ms(struct core *core); /* since the last apply */
 

@@ -8,6 +8,7 @@
 
 #include "node/lib/clock.h"
 #include "node/lib/replica_io.h"
+#include "node/replica/audit.h"
 #include "node/replica/core.h"
 #include "node/replica/peer.h"
 #include "node/replica/queue.h"
@@ -24,6 +25,20 @@
 struct core_state {
 	struct fsm *fsm;
 	uint32_t views;
+};
+
+/* core_audit.c: the hash that is being taken, and what was said. */
+struct core_audit_work {
+	struct core *core;
+	struct audit said;
+	uint32_t every;
+	uv_work_t work;
+	struct fsm_view *view; /* NULL: none is being hashed */
+	uint64_t index, hash, last_ms;
+	uint64_t doubt, doubt_end_ms; /* index that waits for more; 0: none */
+	bool doubt_waited;
+	uint64_t line_ms, line_id;
+	_Atomic uint64_t taken, skipped, mismatches;
 };
 
 struct core {
@@ -51,6 +66,7 @@ struct core {
 	struct core_state *state;
 	struct { struct fsm_view *view; struct core_state *state; }
 		views[CORE_VIEWS_MAX];
+	struct core_audit_work audit;
 	struct core_call *running; /* inside its run */
 	bool finished;             /* it was finished there */
 	bool handing; /* leadership is on its way to another: then we stop */
@@ -84,6 +100,12 @@ void core__tell_stopped(struct core *core);
 void core__agent_send(void *ctx, const struct agent_route *route, uint8_t type,
 		      const void *payload, size_t size);
 void core__ask_stop(struct core *core);
+/* core_audit.c */
+MUST_CHECK int core__audit_open(struct core *core, struct fault *fault);
+void core__audit_applied(struct core *core, uint64_t index);
+void core__audit_tick(struct core *core);
+bool core__audit_heard(void *ctx, uint64_t id, const uint8_t *data,
+		       size_t size);
 /* core.c */
 void core__stop(struct core *core);
 void core__stopped(struct core *core); /* on the edge loop */

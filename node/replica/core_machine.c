@@ -142,6 +142,7 @@ static void on_apply(void *ctx, uint64_t index, uint64_t term,
 	core->text_size = 0;
 	fsm_apply(core->state->fsm, index, data, size, &observer);
 	applied(core, index);
+	core__audit_applied(core, index);
 	driver_applied(core->driver, core_view(core), index, core->results,
 		       core->result_count);
 	if (core->effect_count != 0)

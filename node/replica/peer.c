@@ -62,6 +62,11 @@ static void on_frame(void *ctx, struct stream *stream, uint8_t type,
 		return;
 	if (type == PEER_KEEP_TYPE && size == 0)
 		return;
+	if (type == PEER_STATE_TYPE) {
+		if (!peers->state(peers->state_ctx, link->id, payload, size))
+			stream_close(stream, "a malformed hash of a state");
+		return;
+	}
 	if (type != PEER_FRAME_TYPE)
 		stream_close(stream, "a frame that is not raft's");
 	else
@@ -164,6 +169,16 @@ bool peers_send(struct peers *peers, uint64_t id,
 	if (all != few)
 		free(all);
 	return code == 0;
+}
+
+void peers_state(struct peers *peers, uint64_t id, const void *data,
+		 size_t size)
+{
+	const struct stream_part part = { data, size };
+	struct peer_link *link = current(peers, id);
+
+	if (link != NULL)
+		(void)!stream_send(link->stream, PEER_STATE_TYPE, &part, 1);
 }
 
 size_t peers_queued(struct peers *peers, uint64_t id)

@@ -12,6 +12,7 @@
 #define PEER_SLOTS_MAX 32u
 #define PEER_FRAME_TYPE 1u
 #define PEER_KEEP_TYPE 2u /* says nothing; keeps an idle link open */
+#define PEER_STATE_TYPE 3u /* the hash of a state: index, hash, version */
 #define PEER_KEEP_MS 15000u
 #define PEER_QUEUE_SIZE_MAX (64u << 20)
 
@@ -20,6 +21,9 @@ struct peer_link;
 struct peers {
 	uv_loop_t *loop;
 	struct replica **replica; /* NULL inside while there is none */
+	/* A hash of a peer's state; false: malformed. */
+	bool (*state)(void *ctx, uint64_t id, const uint8_t *data, size_t size);
+	void *state_ctx;
 	bool closing;
 	/* Slots are added on the edge loop and never removed. */
 	_Atomic uint32_t count;
@@ -42,6 +46,9 @@ void peers_attach(struct peers *peers, uint32_t slot,
 		  struct stream_parcel *parcel);
 bool peers_send(struct peers *peers, uint64_t id,
 		const struct replica_part *parts, uint32_t count);
+/* One PEER_STATE_TYPE frame; lost if there is no link. */
+void peers_state(struct peers *peers, uint64_t id, const void *data,
+		 size_t size);
 size_t peers_queued(struct peers *peers, uint64_t id);
 void peers_drop(struct peers *peers, uint64_t id, const char *why);
 /* To be called every PEER_KEEP_MS: two followers have little to say. */

@@ -63,8 +63,11 @@ static void on_changed(void *ctx, stamp_t programs, stamp_t crns,
 
 static void on_fatal(void *ctx, const struct fault *fault)
 {
-	(void)ctx;
-	fail("a replica stopped", fault);
+	struct cores_replica *r = ctx;
+
+	if (!r->may_stop)
+		fail("a replica stopped", fault);
+	r->fatal = *fault;
 }
 
 static void on_accept(void *ctx, struct stream *stream)
@@ -94,7 +97,8 @@ static void open_listener(struct cores *c, struct cores_replica *r)
 		fail("listen", &fault);
 }
 
-static void open_core(struct cores *c, struct cores_replica *r)
+static int open_core(struct cores *c, struct cores_replica *r,
+		     struct fault *fault)
 {
 	const struct core_events events = {
 		.ctx = r, .agent_send = on_send, .effects = on_effects,
@@ -106,8 +110,8 @@ static void open_core(struct cores *c, struct cores_replica *r)
 			     .election_ms = 500, .heartbeat_ms = 100,
 			     .snapshot_entries = c->snapshot_entries,
 			     .trailing = c->trailing },
-		.member_count = c->count, .bootstrap = true };
-	struct fault fault;
+		.member_count = c->count, .bootstrap = true,
+		.audit_entries = c->audit_entries };
 
 	REQUIRE(conf_profile("fast", &config.initial));
 	config.initial.watchdog_none_ok = true;
@@ -115,20 +119,31 @@ static void open_core(struct cores *c, struct cores_replica *r)
 		config.members[i].id = i + 1;
 		config.members[i].role = ROLE_VOTER;
 	}
-	if (core_open(&r->core, &config, &c->loop, &events, &fault) != 0)
-		fail("open", &fault);
+	return core_open(&r->core, &config, &c->loop, &events, fault);
+}
+
+int cores_refused(struct cores *c, uint64_t id, struct fault *fault)
+{
+	struct cores_replica *r = &c->replicas[id - 1];
+	int code = open_core(c, r, fault);
+
+	REQUIRE(code != 0 && r->core == NULL);
+	return code;
 }
 
 void cores_start(struct cores *c, uint64_t id)
 {
 	struct cores_replica *r = &c->replicas[id - 1];
+	struct fault fault;
 
+	r->fatal.code = 0;
 	r->leader = r->term = r->index = 0;
 	r->assigned = 0;
 	r->gaps = 0;
 	r->closing = false;
 	open_listener(c, r);
-	open_core(c, r);
+	if (open_core(c, r, &fault) != 0)
+		fail("open", &fault);
 	REQUIRE(peer_dialer_open(&r->dialer, &c->loop, r->tls, r->core, id,
 				 c->peers, c->count) == 0);
 }

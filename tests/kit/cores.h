@@ -19,6 +19,8 @@ struct cores_replica {
 	struct stream_listener *listener;
 	struct peer_dialer *dialer;
 	bool closing;
+	bool may_stop;      /* a fatal fault is kept and no failure */
+	struct fault fatal; /* code 0: none */
 	char directory[CERTS_PATH_SIZE + 16];
 };
 
@@ -27,7 +29,7 @@ struct cores {
 	char root[CERTS_PATH_SIZE];
 	uint32_t count;
 	uint16_t port; /* replica i listens on port + i */
-	uint32_t snapshot_entries, trailing; /* of replicas started later */
+	uint32_t snapshot_entries, trailing, audit_entries; /* of replicas started later */
 	struct cores_replica replicas[CORES_MAX];
 	struct core_peer peers[CORES_MAX];
 	struct sim_agents agents;
@@ -37,6 +39,8 @@ struct cores {
 void cores_open(struct cores *c, uint32_t count, uint16_t port,
 		uint32_t agent_count, uint32_t vcpus, uint32_t heartbeat_ms);
 void cores_start(struct cores *c, uint64_t id);
+/* Opens a stopped one's directory, which must be refused: the code. */
+int cores_refused(struct cores *c, uint64_t id, struct fault *fault);
 /* Returns when it is closed. */
 void cores_stop(struct cores *c, uint64_t id);
 void cores_close(struct cores *c);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fsm/place.h"
+#include "fsm/state.h"
 #include "tests/kit/fsm_random.h"
 
 #define PROGRAMS 10000u
@@ -314,6 +315,8 @@ static void two_views_at_most_more_share(void **state)
 	add_crn(&w, 1);
 	b = fsm_view_open(w.fsm);
 	assert_true(b && b != a);
+	assert_true(fsm_view_hash(b) != fsm_view_hash(a));
+	assert_true(fsm_view_hash(b) == fsm_hash(w.fsm));
 	add_crn(&w, 2);
 	assert_null(fsm_view_open(w.fsm));
 	assert_int_equal(fsm_crn_bound(a), 0);
@@ -325,6 +328,52 @@ static void two_views_at_most_more_share(void **state)
 	assert_int_equal(fsm_crn_bound(c), 2);
 	fsm_view_close(w.fsm, b);
 	fsm_view_close(w.fsm, c);
+	close_world(&w);
+}
+
+/* A snapshot of this state, read back: the error. */
+static int read_back(const struct world *w)
+{
+	struct buffer b = {0};
+	struct byte_sink sink = {&b, buffer_write};
+	struct byte_source source = {&b, buffer_read};
+	struct fsm *out = NULL;
+	int error;
+
+	assert_true(fsm_snapshot_write(fsm_live(w->fsm), &sink));
+	error = fsm_snapshot_read(&out, &source);
+	if (error == 0)
+		fsm_close(out);
+	buffer_fini(&b);
+	return error;
+}
+
+/* A move names an older one of its program, by its serial: one that leads out
+ * of the ring, or round in it, is no state. */
+static void a_snapshot_whose_moves_lead_astray_is_refused(void **state)
+{
+	uint64_t round_us = 0, apply_us = 0, count;
+	struct move *moves;
+	struct world w;
+
+	(void)state;
+	open_world(&w);
+	add_crn(&w, 1);
+	add_programs(&w, 0, 3);
+	assert_int_equal(place_all(&w, &round_us, &apply_us), 3);
+	moves = w.fsm->state.moves;
+	count = w.fsm->state.move_count;
+	assert_true(count >= 3);
+	assert_int_equal(read_back(&w), 0);
+	moves[0].prev = 1; /* itself */
+	assert_int_equal(read_back(&w), BERTH_CORRUPT);
+	moves[0].prev = count + 1; /* none yet */
+	assert_int_equal(read_back(&w), BERTH_CORRUPT);
+	moves[0].prev = UINT64_MAX; /* overflows */
+	assert_int_equal(read_back(&w), BERTH_CORRUPT);
+	moves[0].prev = 0;
+	moves[2].prev = 1;
+	assert_int_equal(read_back(&w), 0);
 	close_world(&w);
 }
 
@@ -398,6 +447,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ten_thousand_programs_on_a_hundred_crns),
 		cmocka_unit_test(a_view_stays_while_apply_goes_on),
+		cmocka_unit_test(a_snapshot_whose_moves_lead_astray_is_refused),
 		cmocka_unit_test(two_views_at_most_more_share),
 		cmocka_unit_test(the_overlay_fills_a_gap_once),
 		cmocka_unit_test(an_unreadable_entry_panics),
