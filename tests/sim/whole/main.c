@@ -289,6 +289,13 @@ static void world_run(struct world *world, uint64_t until_us)
 			world->now_us = event.at_us;
 			world_trace(world, event.at_us * 31 + event.to * 7 +
 						   event.kind);
+			if (world->events)
+				printf("%" PRIu64 " kind %d %u>%u a %" PRIu64
+				       " size %zu hash %" PRIx64 "\n",
+				       event.at_us, (int)event.kind,
+				       event.from, event.to, event.a,
+				       event.size, event.data ? bytes_hash(
+				       event.data, event.size) : 0);
 			happen(world, &event);
 			if (event.kind != EVENT_JOB)
 				free(event.data);
@@ -358,7 +365,7 @@ struct arguments {
 	uint64_t first, count;
 	double minutes;
 	uint32_t mutation;
-	bool stop, talk, quiet;
+	bool stop, talk, quiet, events;
 };
 
 static bool run_seed(uint64_t seed, const struct arguments *a,
@@ -375,6 +382,7 @@ static bool run_seed(uint64_t seed, const struct arguments *a,
 	current = world;
 	world_open(world, seed, &options);
 	world->talk = a->talk;
+	world->events = a->events;
 	world_run(world, options.minutes * 60000000ull);
 	if (!world->violation[0])
 		settle(world);
@@ -408,7 +416,8 @@ static const char *const mutations[MUTATE_COUNT] = {
 static int usage(void)
 {
 	fputs("usage: main [--seed N | --seeds N [--first M]] [--minutes M] "
-	      "[--mutation NAME] [--stop] [--talk] [--quiet]\n", stderr);
+	      "[--mutation NAME] [--stop] [--talk] "
+	      "[--events] [--quiet]\n", stderr);
 	for (uint32_t i = 1; i < MUTATE_COUNT; i++)
 		fprintf(stderr, "  --mutation %s\n", mutations[i]);
 	return 2;
@@ -420,6 +429,8 @@ static bool flag(struct arguments *a, const char *text)
 		a->stop = true;
 	else if (strcmp(text, "--talk") == 0)
 		a->talk = true;
+	else if (strcmp(text, "--events") == 0)
+		a->events = true;
 	else if (strcmp(text, "--quiet") == 0)
 		a->quiet = true;
 	else

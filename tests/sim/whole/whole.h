@@ -286,7 +286,7 @@ struct world {
 	char story[STORY_LINES][200];
 	uint32_t story_at;
 	char violation[512];
-	bool talk;
+	bool talk, events;
 };
 
 /* base.c */
