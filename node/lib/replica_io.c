@@ -220,25 +220,46 @@ static void fill(struct node_io *io, struct replica_io *out)
 	node_files_calls(&io->files, &out->files);
 }
 
+/* A directory that was just made is in its parent when that is synced. */
+static int sync_parent(int directory)
+{
+	int parent = openat(directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rv;
+
+	if (parent < 0)
+		return -1;
+	rv = fsync(parent);
+	close(parent);
+	return rv;
+}
+
 int node_io_open(struct node_io **out_io, uv_loop_t *loop,
 		 const char *directory, const struct node_io_hooks *hooks,
 		 void *ctx, struct replica_io *out, struct fault *fault)
 {
 	struct node_io *io = calloc(1, sizeof *io);
+	bool made;
 
 	if (!io)
 		return fault_set(fault, BERTH_NOMEM, "%s: out of memory",
 				 directory);
 	io->files.lock = -1;
-	if (mkdir(directory, 0700) && errno != EEXIST) {
+	made = mkdir(directory, 0700) == 0;
+	if (!made && errno != EEXIST) {
 		free(io);
 		return fault_set(fault, BERTH_IO, "%s: %s", directory,
 				 strerror(errno));
 	}
 	io->files.directory =
 		open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (io->files.directory < 0) {
+	if (io->files.directory < 0 ||
+	    (made && sync_parent(io->files.directory))) {
+		int error = errno;
+
+		if (io->files.directory >= 0)
+			close(io->files.directory);
 		free(io);
+		errno = error;
 		return fault_set(fault, BERTH_IO, "%s: %s", directory,
 				 strerror(errno));
 	}
