@@ -57,8 +57,10 @@ APPLY(config, fsm_config)
 	}
 	/* A session that was not renewed yet counts from its Register, which
 	 * no time travelled with (R5), and by the ttl_a of that time. */
+#ifndef MUTANT_config_lowered
 	if (c->ttl_s_ms < s->config.ttl_s_ms)
 		floor_ms = (uint64_t)s->config.ttl_s_ms + c->dt_max_ms;
+#endif
 	s->config = *c;
 	if (c->ttl_s_ms > s->ttl_s_max_ms)
 		s->ttl_s_max_ms = c->ttl_s_ms;

@@ -21,6 +21,10 @@ static void free_confirmed(struct fsm *f, slot_t crn,
 	EACH_PROGRAM(s, crn, i, next) {
 		const struct program *p = &s->programs[i];
 
+#ifdef MUTANT_unconfirmed
+		if (p->state == PROGRAM_REVOKING)
+			fsm__release(f, i, fsm__text("stopped"));
+#endif
 		if (p->state == PROGRAM_REVOKING && p->session == r->session &&
 		    r->applied >= p->v_rev)
 			fsm__release(f, i, fsm__text("stopped"));
@@ -36,6 +40,10 @@ static void renew(struct fsm *f, const struct command_renewal *r)
 	if (r->gen != s->gen || slot == SLOT_NONE)
 		return;
 	crn = &s->crns[slot];
+#ifdef MUTANT_renew_any
+	r = &(struct command_renewal){ r->gen, r->crn, crn->session, r->seq,
+				       r->applied, r->got_ack };
+#endif
 	/* R7: alive and of this session, tested here and nowhere else. */
 	if (!crn->alive || crn->session != r->session)
 		return;
@@ -43,6 +51,9 @@ static void renew(struct fsm *f, const struct command_renewal *r)
 		crn->exp_ms = s->c_ms + s->config.ttl_s_ms; /* R2 */
 	if (crn->seq_seen < r->seq)
 		crn->seq_seen = r->seq;
+#ifdef MUTANT_without_k
+	crn->exp_ms = s->c_ms + s->config.ttl_s_ms - s->config.k_ms;
+#endif
 	if (r->got_ack && !crn->established) { /* R8 */
 		crn->established = true;
 		fsm__touch_crn(f, slot);
@@ -87,8 +98,10 @@ APPLY(expire, command_expire)
 	crn = &s->crns[slot];
 	if (!crn->alive || crn->session != c->session) /* R7 */
 		return FSM_REFUSED_SESSION;
+#ifndef MUTANT_not_due
 	if (s->c_ms < crn->exp_ms) /* R7 */
 		return FSM_REFUSED_NOT_DUE;
+#endif
 	silence(f, slot);
 	fsm__effect(f, EFFECT_CRN_EXPIRED, SLOT_NONE, slot, fsm__text(""));
 	EACH_PROGRAM(s, slot, i, next) {
@@ -96,6 +109,10 @@ APPLY(expire, command_expire)
 
 		if (p->session != c->session)
 			continue;
+#ifdef MUTANT_hold_expires
+		fsm__release(f, i, fsm__text("the lease ran out"));
+		continue;
+#endif
 		if (!p->hold) /* R23: the epoch's guarantee, not the program's */
 			fsm__release(f, i, fsm__text("the lease ran out"));
 		else
@@ -144,7 +161,9 @@ APPLY(fence_confirm, command_fence_confirm)
 	fsm__effect(f, EFFECT_CRN_FENCE_CONFIRMED, SLOT_NONE, slot, c->who);
 	/* R16d, R23: only what belongs to the session that was seen off. */
 	EACH_PROGRAM(s, slot, i, next)
+#ifndef MUTANT_confirm_all
 		if (s->programs[i].session == c->session)
+#endif
 			fsm__release(f, i, fsm__text("seen off by an operator"));
 	if (survey_by_hand(f, slot, c))
 		fsm__survey_end(f);
@@ -196,10 +215,14 @@ static enum fsm_refusal register_test(const struct fsm_view *s, slot_t slot,
 	/* R15: one session a nonce; acknowledged again while it lives. */
 	if (memcmp(c->nonce, crn->nonce, sizeof none) == 0)
 		return crn->alive ? FSM_DUPLICATE : FSM_REFUSED_PREV;
+#ifndef MUTANT_prev
 	if (c->prev != crn->session) /* R15: compare and set */
 		return FSM_REFUSED_PREV;
+#endif
+#ifndef MUTANT_boot
 	if (crn->alive && !hash_equal(&c->boot, &crn->boot)) /* R15 */
 		return FSM_REFUSED_BOOT;
+#endif
 	refusal = admit(s, c, admission);
 	if (refusal != FSM_OK)
 		return refusal;
@@ -243,8 +266,10 @@ static void settle_programs(struct fsm *f, slot_t slot,
 
 		if (!p->hold) {
 			fsm__release(f, i, fsm__text("the CRN registered anew"));
+#ifndef MUTANT_other_host
 		} else if (!fsm__hash_is(s, p->host, &c->host)) {
 			continue;
+#endif
 		} else if (p->mark) {
 			p->session = f->stamp;
 			fsm__touch_program(f, i);

@@ -110,10 +110,12 @@ enum fencer_code tenure_hello(struct tenure *t, const uint8_t nonce[16])
 	if (t->session != 0)
 		return FENCER_HAS_SESSION;
 	/* R15: everything of all earlier sessions is proven dead. */
+#ifndef MUTANT_hello_alive
 	RUN_EACH(t, run) {
 		if (!run->hold || run->state == TENURE_RUN_QUEUED)
 			return FENCER_NOT_DEAD;
 	}
+#endif
 	nonce_forget(t);
 	memcpy(t->nonce, nonce, sizeof t->nonce);
 	t->nonce_drawn = true;
@@ -255,10 +257,12 @@ static void applied_settle(struct tenure *t)
 {
 	if (t->session == 0 || !t->set_taken)
 		return;
+#ifndef MUTANT_applied_early
 	RUN_EACH(t, run) {
 		if (!tenure_wanted(t, run))
 			return;
 	}
+#endif
 	t->applied = t->version;
 }
 
@@ -284,8 +288,10 @@ static void acknowledge(struct tenure *t, uint64_t seq, uint32_t ttl_a_ms)
 /* R13 and 2.6, "Desired sets". */
 static bool set_take(struct tenure *t, const struct agent_reply *m)
 {
+#ifndef MUTANT_version
 	if (m->version <= t->version)
 		return false;
+#endif
 	if (!m->has_desired) {
 		/* The set is the one we have, or we know nothing new. */
 		if (t->set_taken && t->have == m->changed) {
@@ -317,6 +323,9 @@ enum fencer_code tenure_reply(struct tenure *t, uint64_t now_ms,
 		return FENCER_PAST_DEADLINE; /* R10: never resumes */
 	if (m->has_desired && m->desired_count > COUNT_OF(t->desired))
 		return FENCER_FULL;
+#ifdef MUTANT_receive_time
+	t->marks[m->ack_seq % COUNT_OF(t->marks)].t_send_ms = now_ms;
+#endif
 	acknowledge(t, m->ack_seq, m->ttl_a_ms);
 	*took = set_take(t, m);
 	return FENCER_OK;

@@ -104,6 +104,9 @@ void driver__beat(struct driver *d, const struct fsm_view *view,
 	}
 	for (uint32_t i = 0; i < entry->ack_count; i++)
 		d->agents[entry->acks[i].agent].pending = false;
+#ifdef MUTANT_ack_early
+	driver__beat_applied(d, view, entry);
+#endif
 	/* Were there more than one entry takes, the rest comes first next. */
 	if (entry->ack_count == DRIVER_RENEWALS_MAX)
 		d->beat_start = entry->acks[entry->ack_count - 1].agent + 1;
