@@ -215,7 +215,7 @@ static void adopt(struct fsm *f, unsigned i, u8 crn, const struct held *row,
 static bool adoptable(const struct fsm *f, const struct program *p, u8 crn,
 		      const struct held *row)
 {
-	if (row->state == UNKNOWN && !IS(SURVEY_LEFT_OVER))
+	if (row->state == UNKNOWN)
 		return false;
 	if (p->state == LOST)
 		return true;
@@ -260,7 +260,7 @@ bool fsm_register(struct state *s, u8 crn, const struct registration *r)
 	struct crn *c = &f->crns[crn];
 	u8 at;
 
-	if (r->nonce == c->nonce)
+	if (r->nonce == c->nonce && !IS(NONCE_GUARDS))
 		return c->alive && r->gen == f->gen;
 	if (register_refused(f, c, r))
 		return false;

@@ -72,7 +72,8 @@ static bool run_mutant(const struct trial *t, const struct options *o,
 	fprintf(stories, "\n%s (%s): %s; configuration %s\n",
 		mutant_name(t->mutant), mutant_rule(t->mutant),
 		mutant_about(t->mutant), o->name);
-	out = explore(o, t->mutant, stories, PROMISE);
+	out = explore(o, t->mutant, stories,
+		      t->twice ? CHECK_I1 : PROMISE);
 	if (!out.broken)
 		fprintf(stories, "  not caught\n");
 	fprintf(table, "| %s | %s | %s | %s | %s | %llu | %u | %.1f |\n",

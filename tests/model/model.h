@@ -116,7 +116,7 @@ struct state {
 
 /* --- configurations ------------------------------------------------------ */
 
-enum start { COLD, IDLE, RUNNING };
+enum start { COLD, IDLE, RUNNING, ORPHAN };
 struct options {
 	const char *name, *about;
 	enum start start;
@@ -191,7 +191,7 @@ struct options {
 	X(CLOCK_FIRST, "clock_first", "R5",                                \
 	  "a heartbeat joins a batch after the clock was read")            \
 	X(EXPIRE_AT_PROPOSE, "expire_at_propose", "R7",                    \
-	  "expiry tested at the proposal")                                 \
+	  "Expire is tested at the proposal and not at apply")                                 \
 	X(NO_EXPIRE_TEST, "no_expire_test", "R7", "expiry not tested")     \
 	X(RENEW_ANY_SESSION, "renew_any_session", "R7",                    \
 	  "a heartbeat of an old session renews and confirms")             \
@@ -240,6 +240,8 @@ struct options {
 	  "supersession frees instead of revoking")                        \
 	X(GEN_NOT_TESTED, "gen_not_tested", "2.6",                         \
 	  "no message's generation is tested")                             \
+	X(NONCE_GUARDS, "nonce_guards", "R15",                             \
+	  "two_prevs and adopt_any, and a nonce counts twice at apply")    \
 	X(ADOPT_ANY, "adopt_any", "R15",                                   \
 	  "a session is adopted that is not above every prev sent")        \
 	X(FIRST_VERSION, "first_version", "R13",                           \
@@ -368,6 +370,7 @@ struct trial {
 	enum mutant mutant;
 	const char *configuration;
 	bool redundant; /* caught by nothing, and README.md says why */
+	bool twice;     /* only I1 counts: the state's own doubt is no catch */
 };
 extern const struct trial trials[];
 extern const unsigned trial_count;

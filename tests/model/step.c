@@ -198,6 +198,31 @@ static void program_run(struct state *s)
 				   .hold = p->hold };
 }
 
+/* p0 was held on A; the copy took A's name; so far the backup. Then A was seen
+ * off, p0 went to the copy, and A came back empty. */
+static void orphan(struct state *s)
+{
+	struct machine *a = &s->machines[0], *copy = &s->machines[1];
+	struct crn *c = &s->fsm.crns[0];
+
+	*a = (struct machine){ .boot = (u8)(a->boot + 1) };
+	c->boot = copy->boot;
+	c->session = c->changed = copy->session = (u8)(s->fsm.version + 1);
+	s->fsm.version = (u8)(c->session + 1);
+	s->backup = s->fsm;
+	fsm_fence_confirm(s, 0, s->fsm.programs[0].session, false);
+	if (!fsm_assign(s, 0, 0))
+		return;
+	copy->version = copy->applied = s->fsm.version;
+	copy->have = c->changed;
+	copy->left = opt->ttl_a;
+	copy->got_ack = copy->set_taken = 1;
+	copy->epoch[0] = s->fsm.programs[0].epoch;
+	copy->epoch_hold[0] = 1;
+	copy->runs[0] = (struct run){ .state = LIVE, .hold = 1,
+				      .epoch = copy->epoch[0] };
+}
+
 void model_start(struct state *s)
 {
 	memset(s, 0, sizeof *s);
@@ -216,8 +241,10 @@ void model_start(struct state *s)
 		return;
 	for (unsigned i = 0; i < crns(); i++)
 		machine_open(s, i);
-	if (opt->start == RUNNING)
+	if (opt->start == RUNNING || opt->start == ORPHAN)
 		program_run(s);
-	if (opt->gens)
+	if (opt->start == ORPHAN)
+		orphan(s);
+	else if (opt->gens)
 		s->backup = s->fsm;
 }

@@ -196,7 +196,7 @@ static bool challenge(struct state *s)
 				     s->fsm.crns[c].session };
 
 	if (mm->off || mm->nonce == 0 || mm->session != 0 ||
-	    (mm->bound && !IS(TWO_PREVS)))
+	    (mm->bound && !IS(TWO_PREVS) && !IS(NONCE_GUARDS)))
 		return false;
 	PUT(s->nets[c].challenges, &message);
 	TELL("the leader answers %s's Hello: Challenge{session %u}",

@@ -67,7 +67,7 @@ static bool expire_late(struct state *s)
 		     'A' + c);
 		return true;
 	}
-	if (crn->alive && crn->session == *proposed)
+	if (crn->alive)
 		fsm_expire(s, c);
 	*proposed = 0;
 	TELL("Expire{CRN %c} is applied without a test", 'A' + c);

@@ -97,7 +97,7 @@ bool tenure_challenge(struct machine *m, const struct challenge *c)
 {
 	if (m->session != 0 || m->nonce == 0 || m->nonce != c->nonce)
 		return false;
-	if ((m->bound && !IS(TWO_PREVS)) || c->gen < m->gen)
+	if ((m->bound && !IS(TWO_PREVS) && !IS(NONCE_GUARDS)) || c->gen < m->gen)
 		return false;
 	if (c->gen > m->gen)
 		m->prev_max = 0;
@@ -120,7 +120,8 @@ bool tenure_adopt(struct machine *m, const struct register_ack *a)
 		return false;
 	if (m->gen != a->gen && !IS(GEN_NOT_TESTED))
 		return false;
-	if (a->session <= m->prev_max && !IS(ADOPT_ANY) && !IS(NO_NONCE_TEST))
+	if (a->session <= m->prev_max && !IS(ADOPT_ANY) &&
+	    !IS(NONCE_GUARDS) && !IS(NO_NONCE_TEST))
 		return false;
 	left = less(ttl_a(a->config), m->register_age);
 	nonce_forget(m);
