@@ -105,7 +105,7 @@ class Cluster:
                         lines = file.read().splitlines()[-15:]
                     if lines:
                         print("--- " + path)
-                        print("\n".join(lines))
+                        print("\n".join(line[:300] for line in lines))
 
     # --- processes ---------------------------------------------------------
 
