@@ -18,6 +18,7 @@ int driver_open(struct driver **out, const struct driver_ops *ops)
 		return BERTH_NOMEM;
 	d->ops = *ops;
 	d->items.last = &d->items.first;
+	d->expiries.last = &d->expiries.first;
 	d->clients.last = &d->clients.first;
 	d->run_free = UINT32_MAX;
 	d->body.size_max = DRIVER_HEAD_ROOM + DRIVER_BODY_SIZE_MAX;
@@ -77,7 +78,9 @@ static void forget(struct driver *d)
 	struct driver_client *clients = d->clients.first;
 
 	driver__items_free(d->items.first);
+	driver__items_free(d->expiries.first);
 	d->items = (struct driver_items){ .last = &d->items.first };
+	d->expiries = (struct driver_items){ .last = &d->expiries.first };
 	d->clients = (struct driver_clients){ .last = &d->clients.first };
 	d->entries = NULL;
 	d->work_count = d->beat_count = d->expires = 0;
@@ -201,29 +204,6 @@ bool driver__propose(struct driver *d, struct driver_entry *entry, bool urgent,
 	d->beat_count += entry->kind == ENTRY_BEAT;
 	d->expires += entry->expire_count;
 	return true;
-}
-
-struct driver_item *driver__item_add(struct driver *d,
-				     enum driver_item_kind kind,
-				     const struct command *command)
-{
-	struct driver_item *item;
-	size_t size;
-
-	if (d->items.size > DRIVER_ITEMS_SIZE_MAX)
-		return NULL;
-	driver__body_reset(d);
-	if (!driver__encode(d, command))
-		return NULL;
-	size = d->body.size - DRIVER_HEAD_ROOM;
-	item = driver__alloc(sizeof *item + size);
-	item->kind = kind;
-	item->size = size;
-	memcpy(item->data, d->body.data + DRIVER_HEAD_ROOM, size);
-	*d->items.last = item;
-	d->items.last = &item->next;
-	d->items.size += size;
-	return item;
 }
 
 static void propose_lead(struct driver *d)

@@ -99,43 +99,22 @@ static int hear_hello(struct driver *d, const struct fsm_view *view,
 
 /* --- REGISTER ------------------------------------------------------------- */
 
-static bool nonce_waits(const struct driver_item *item, const struct hash *crn,
-			const uint8_t nonce[16])
-{
-	for (; item != NULL; item = item->next)
-		if (item->kind == ITEM_REGISTER &&
-		    hash_equal(&item->crn, crn) &&
-		    memcmp(item->nonce, nonce, sizeof item->nonce) == 0)
-			return true;
-	return false;
-}
-
-static bool register_waits(const struct driver *d, const struct hash *crn,
-			   const uint8_t nonce[16])
-{
-	const struct driver_entry *entry;
-
-	if (nonce_waits(d->items.first, crn, nonce))
-		return true;
-	for (entry = d->entries; entry != NULL; entry = entry->next)
-		if (nonce_waits(entry->items, crn, nonce))
-			return true;
-	return false;
-}
-
 static int take_register(struct driver *d, const struct fsm_view *view,
 			 const struct agent_route *route,
 			 const struct hash *crn, struct command *command)
 {
 	struct command_register *reg = &command->reg;
-	struct driver_item *item;
+	struct driver_agent *a;
+	struct driver_item *item = NULL;
 	struct fsm_crn record;
 
-	if (!known(d, view, route, crn, AGENT_REGISTER, reg->nonce, &record) ||
-	    register_waits(d, crn, reg->nonce))
+	if (!known(d, view, route, crn, AGENT_REGISTER, reg->nonce, &record))
 		return 0;
 	memset(command->request, 0, sizeof command->request);
-	item = driver__item_add(d, ITEM_REGISTER, command);
+	a = agent_of(d, crn);
+	if (a != NULL)
+		item = driver__item_newest(d, ITEM_REGISTER,
+					   (uint32_t)(a - d->agents), command);
 	if (item == NULL)
 		return BERTH_BUSY;
 	item->crn = *crn;
@@ -166,17 +145,25 @@ static int take_report(struct driver *d, const struct fsm_view *view,
 		       const struct hash *crn, struct command *command)
 {
 	slot_t slot = fsm_crn_find(view, crn);
+	struct driver_agent *a;
 	struct fsm_crn record;
 
 	if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &record))
 		return BERTH_NOTFOUND;
 	if (!record.alive || record.session != command->report.session)
 		return BERTH_MISMATCH;
-	if (!report_differs(&record, &command->report))
+	a = agent_of(d, crn);
+	if (a == NULL)
+		return BERTH_BUSY;
+	/* What the state says already, unless another one is on its way. */
+	if (a->waiting[WISH_REPORT] == NULL && a->flying[WISH_REPORT] == NULL &&
+	    !report_differs(&record, &command->report))
 		return 0;
 	memset(command->request, 0, sizeof command->request);
-	return driver__item_add(d, ITEM_REPORT, command) == NULL ? BERTH_BUSY
-								 : 0;
+	if (driver__item_newest(d, ITEM_REPORT, (uint32_t)(a - d->agents),
+				command) == NULL)
+		return BERTH_BUSY;
+	return 0;
 }
 
 static int take_command(struct driver *d, const struct fsm_view *view,

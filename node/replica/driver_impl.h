@@ -32,6 +32,8 @@
 
 /* What this leader knows of an agent: where it answers, the heartbeat that
  * waits for the next Beat, and how its runs are. */
+struct driver_item;
+enum { WISH_REGISTER = 0, WISH_REPORT, WISH_COUNT };
 struct driver_agent {
 	struct hash crn;
 	bool has_route, pending;
@@ -40,6 +42,9 @@ struct driver_agent {
 	stamp_t sent_changed; /* of the set that it was last sent or has */
 	struct command_renewal renewal; /* pending */
 	stamp_t have;                   /* pending */
+	/* Its Register and its Report: one of each in flight, and the newest
+	 * one behind it. */
+	struct driver_item *waiting[WISH_COUNT], *flying[WISH_COUNT];
 	uint32_t first_run;
 };
 
@@ -56,6 +61,7 @@ struct driver_run {
 	uint32_t reason_size;
 	uint64_t since_ms; /* when this leader first heard of this epoch */
 	bool was_running, revoked;
+	bool silent; /* its agent took it and did not speak of it since */
 };
 
 enum driver_item_kind { ITEM_REGISTER = 1, ITEM_REPORT, ITEM_EXPIRE,
@@ -63,12 +69,13 @@ enum driver_item_kind { ITEM_REGISTER = 1, ITEM_REPORT, ITEM_EXPIRE,
 struct driver_item {
 	struct driver_item *next;
 	enum driver_item_kind kind;
+	uint32_t agent; /* Register, Report: whose; else DRIVER_MAP_NONE */
 	struct hash crn;
 	uint32_t k_ms;           /* Register: told in a refusal */
 	uint8_t nonce[16];       /* Register */
 	struct agent_route route; /* Register */
 	size_t size;
-	uint8_t data[];
+	uint8_t *data;
 };
 
 /* A tuple of a proposed Beat: what is answered when it is applied (R6). */
@@ -136,7 +143,7 @@ struct driver {
 	uint32_t run_count, run_capacity, run_free, run_mark;
 	struct driver_map run_map;
 
-	struct driver_items items;
+	struct driver_items expiries, items; /* these go first */
 	struct driver_clients clients;
 	struct driver_entry *entries; /* in flight, oldest first */
 	uint32_t work_count, beat_count, expires;
@@ -161,12 +168,27 @@ bool driver__propose(struct driver *d, struct driver_entry *entry, bool urgent,
 		     uint32_t count);
 bool driver__encode(struct driver *d, const struct command *command);
 void driver__body_reset(struct driver *d);
+const struct fsm_result *driver__result(const struct fsm_result *results,
+					uint32_t count, uint32_t position);
+
+/* driver_items.c */
 /* Makes an item of a command; NULL when too much waits already. */
 struct driver_item *driver__item_add(struct driver *d,
 				     enum driver_item_kind kind,
 				     const struct command *command);
-const struct fsm_result *driver__result(const struct fsm_result *results,
-					uint32_t count, uint32_t position);
+/* The same for a Register or Report of an agent: it takes the place of one
+ * that waits; the one in flight, if it is the very same, is given instead. */
+struct driver_item *driver__item_newest(struct driver *d,
+					enum driver_item_kind kind,
+					uint32_t agent,
+					const struct command *command);
+/* May it be proposed now, or is one before it in flight? */
+bool driver__item_may_go(const struct driver *d, const struct driver_item *item);
+void driver__item_goes(struct driver *d, struct driver_item *item);
+void driver__item_lands(struct driver *d, const struct driver_item *item);
+/* Items that were not proposed after all, back where they were. */
+void driver__items_back(struct driver *d, struct driver_item *items);
+void driver__items_free(struct driver_item *items);
 
 /* driver_agent.c */
 struct driver_agent *driver__agent_find(struct driver *d,
@@ -191,7 +213,6 @@ void driver__work_applied(struct driver *d, const struct fsm_view *view,
 void driver__expire(struct driver *d, const struct fsm_view *view);
 void driver__drain(struct driver *d, const struct fsm_view *view);
 void driver__clients_end(struct driver_client *clients, int code);
-void driver__items_free(struct driver_item *items);
 
 /* driver_runs.c */
 void driver__runs_heard(struct driver *d, const struct fsm_view *view,

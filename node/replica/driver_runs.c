@@ -106,12 +106,22 @@ static uint32_t run_of(struct driver *d, uint32_t agent,
 	return at;
 }
 
+static struct text why_of(const struct driver_run *run)
+{
+	static const char slow[] = "it did not start in time";
+	static const char silent[] = "its agent took it and says nothing of it";
+
+	if (run->reason_size != 0)
+		return (struct text){ run->reason, run->reason_size };
+	return run->silent ? (struct text){ silent, sizeof silent - 1 }
+			   : (struct text){ slow, sizeof slow - 1 };
+}
+
 /* R24. A wish only: apply tests the epoch, and nothing is freed by it. */
 static void judge(struct driver *d, const struct fsm_view *view,
 		  struct driver_run *run)
 {
 	struct command revoke = { .type = FSM_REVOKE };
-	static const char slow[] = "it did not start in time";
 	struct fsm_status status;
 	uint64_t waited_ms = d->ops.clock_ms(d->ops.ctx) - run->since_ms;
 	bool late;
@@ -127,9 +137,7 @@ static void judge(struct driver *d, const struct fsm_view *view,
 	revoke.revoke.program = run->program;
 	revoke.revoke.epoch = run->epoch;
 	revoke.revoke.cause = REVOKE_START_FAILED;
-	revoke.revoke.reason = (struct text){ run->reason, run->reason_size };
-	if (run->reason_size == 0)
-		revoke.revoke.reason = (struct text){ slow, sizeof slow - 1 };
+	revoke.revoke.reason = why_of(run);
 	run->revoked = driver__item_add(d, ITEM_REVOKE, &revoke) != NULL;
 	d->counts.failed_starts += run->revoked;
 }
@@ -148,6 +156,50 @@ static void forget_unmarked(struct driver *d, uint32_t agent)
 	}
 }
 
+/* It has the set that the program is in, and does not speak of it. (`have` is
+ * the stamp of the last change of the set that it took.) */
+static void hear_silent(struct driver *d, const struct fsm_view *view,
+			uint32_t agent, const struct fsm_program *p)
+{
+	const struct agent_run m = { .program = p->hash, .gen = p->gen,
+				     .epoch = p->epoch };
+	uint32_t at = run_of(d, agent, &m); /* may move d->runs */
+	struct driver_run *run = &d->runs[at];
+
+	if (run->mark == d->run_mark)
+		return; /* it does, in this very heartbeat */
+	run->mark = d->run_mark;
+	if (!run->silent) {
+		run->silent = true;
+		run->since_ms = d->ops.clock_ms(d->ops.ctx);
+		run->was_running = false;
+		run->status = RUN_PREPARING;
+		run->failures = 0;
+		set_reason(run, &(struct text){ "", 0 });
+	}
+	judge(d, view, run);
+}
+
+static void hear_silence(struct driver *d, const struct fsm_view *view,
+			 uint32_t agent, const struct agent_heartbeat *m)
+{
+	slot_t crn = fsm_crn_find(view, &d->agents[agent].crn), at;
+	struct fsm_program p;
+	struct fsm_crn c;
+
+	/* As many as it can tell: the rest may run as well. */
+	if (m->run_count >= FSM_CRN_PROGRAMS_MAX || crn == SLOT_NONE ||
+	    !fsm_crn_read(view, crn, &c) || !c.alive ||
+	    c.session != m->session)
+		return;
+	for (at = fsm_crn_next_program(view, crn, SLOT_NONE); at != SLOT_NONE;
+	     at = fsm_crn_next_program(view, crn, at))
+		if (fsm_program_read(view, at, &p) &&
+		    p.state == PROGRAM_ASSIGNED && p.session == c.session &&
+		    (m->have == c.changed || m->have >= p.epoch))
+			hear_silent(d, view, agent, &p);
+}
+
 void driver__runs_heard(struct driver *d, const struct fsm_view *view,
 			uint32_t agent, const struct agent_heartbeat *m)
 {
@@ -164,12 +216,14 @@ void driver__runs_heard(struct driver *d, const struct fsm_view *view,
 		at = run_of(d, agent, &m->runs[i]); /* may move d->runs */
 		run = &d->runs[at];
 		run->mark = d->run_mark;
+		run->silent = false;
 		run->status = m->runs[i].status;
 		run->failures = m->runs[i].failures;
 		run->was_running |= run->status == RUN_RUNNING;
 		set_reason(run, &m->runs[i].reason);
 		judge(d, view, run);
 	}
+	hear_silence(d, view, agent, m);
 	forget_unmarked(d, agent);
 }
 
@@ -193,6 +247,8 @@ bool driver_run_status(const struct driver *d, const struct hash *program,
 	if (at == DRIVER_MAP_NONE)
 		return false;
 	run = &d->runs[at];
+	if (run->silent)
+		return false;
 	*out = (struct agent_run){
 		.program = run->program, .gen = run->gen, .epoch = run->epoch,
 		.status = run->status, .failures = run->failures,

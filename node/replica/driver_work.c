@@ -5,16 +5,6 @@
 
 #include "node/replica/driver_impl.h"
 
-void driver__items_free(struct driver_item *items)
-{
-	struct driver_item *next;
-
-	for (; items != NULL; items = next) {
-		next = items->next;
-		free(items);
-	}
-}
-
 /* Each is told and may be freed by that. */
 void driver__clients_end(struct driver_client *clients, int code)
 {
@@ -91,17 +81,23 @@ static void append(struct driver *d, const void *data, size_t size)
 	b->size += size;
 }
 
-static void take_items(struct driver *d, struct work *work)
+/* In their order, but for those that wait for their own before them. */
+static void take_items(struct driver *d, struct driver_items *items,
+		       struct work *work)
 {
-	struct driver_item *item;
+	struct driver_item **at = &items->first, *item;
 
-	while ((item = d->items.first) != NULL &&
-	       fits(d, work, item->size, 1)) {
-		d->items.first = item->next;
+	while ((item = *at) != NULL && fits(d, work, item->size, 1)) {
+		if (!driver__item_may_go(d, item)) {
+			at = &item->next;
+			continue;
+		}
+		*at = item->next;
 		if (item->next == NULL)
-			d->items.last = &d->items.first;
-		d->items.size -= item->size;
+			items->last = at;
+		items->size -= item->size;
 		item->next = NULL;
+		driver__item_goes(d, item);
 		append(d, item->data, item->size);
 		*work->item_last = item;
 		work->item_last = &item->next;
@@ -193,14 +189,7 @@ static void give_back(struct driver *d, struct work *work)
 {
 	struct driver_entry *entry = work->entry;
 
-	for (struct driver_item *i = entry->items; i != NULL; i = i->next)
-		d->items.size += i->size;
-	if (entry->items != NULL) {
-		if (d->items.first == NULL)
-			d->items.last = work->item_last;
-		*work->item_last = d->items.first;
-		d->items.first = entry->items;
-	}
+	driver__items_back(d, entry->items);
 	for (struct driver_client *c = entry->clients; c != NULL; c = c->next)
 		d->clients.size += c->size;
 	if (entry->clients != NULL) {
@@ -226,7 +215,9 @@ static bool propose_one(struct driver *d, const struct fsm_view *view,
 	work.item_last = &work.entry->items;
 	work.client_last = &work.entry->clients;
 	driver__body_reset(d);
-	take_items(d, &work);
+	/* One who floods us must not delay that others are freed. */
+	take_items(d, &d->expiries, &work);
+	take_items(d, &d->items, &work);
 	take_clients(d, &work);
 	take_assigns(d, view, &work);
 	if (work.count == 0) {
@@ -272,6 +263,7 @@ static void answer_items(struct driver *d, const struct fsm_view *view,
 	const struct fsm_result *result;
 
 	for (uint32_t i = 0; item != NULL; i++, item = item->next) {
+		driver__item_lands(d, item);
 		result = driver__result(results, count, i);
 		if (result == NULL)
 			continue;
@@ -331,11 +323,8 @@ void driver__expire(struct driver *d, const struct fsm_view *view)
 	struct fsm_crn crn;
 	uint32_t count;
 
-	if (d->expires != 0)
+	if (d->expires != 0 || d->expiries.first != NULL)
 		return;
-	for (struct driver_item *i = d->items.first; i != NULL; i = i->next)
-		if (i->kind == ITEM_EXPIRE)
-			return;
 	count = fsm_due(view, due, DRIVER_EXPIRES_MAX);
 	if (count > DRIVER_EXPIRES_MAX)
 		count = DRIVER_EXPIRES_MAX;

@@ -738,6 +738,169 @@ static void test_slow_start_is_revoked(void **state)
 	assert_int_equal(counts_of(w).failed_starts, 1);
 }
 
+/* One that its agent took and does not speak of is no better off than one that
+ * does not start; what it spoke of once is not yet late when it stops that. */
+static void test_unmentioned_program_is_revoked(void **state)
+{
+	struct world *w = *state;
+	struct agent_reply reply;
+	struct agent_run run, told;
+	struct world_agent a;
+	struct command put;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 4);
+	world_program(&put, 1);
+	assert_int_equal(world_command(w, &put), FSM_OK);
+	run = run_of(w, &put, RUN_STARTING, 0);
+	for (int i = 0; i < 240; i++) {
+		world_heartbeat(w, &a, &run, i == 100);
+		assert_true(driver_run_status(w->driver, &run.program,
+					      &told) == (i == 100));
+		world_pass(w, 500);
+		assert_true(world_follow(w, &a, &reply));
+		world_forget_frames(w);
+		if (i == 215)
+			assert_int_equal(counts_of(w).failed_starts, 0);
+	}
+	assert_int_equal(counts_of(w).failed_starts, 1);
+	assert_int_not_equal(program_of(w, &put).state, PROGRAM_ASSIGNED);
+}
+
+/* A set that did not arrive says nothing of the agent. */
+static void test_untaken_program_is_not_judged(void **state)
+{
+	struct world *w = *state;
+	struct world_agent a;
+	struct command put;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 4);
+	world_program(&put, 1);
+	assert_int_equal(world_command(w, &put), FSM_OK);
+	for (int i = 0; i < 140; i++) {
+		a.got_ack = true;
+		world_heartbeat(w, &a, NULL, 0);
+		world_pass(w, 500);
+		world_forget_frames(w);
+	}
+	assert_int_equal(counts_of(w).failed_starts, 0);
+	assert_int_equal(program_of(w, &put).state, PROGRAM_ASSIGNED);
+}
+
+/* --- one agent that says more than its share ------------------------------- */
+
+#define DRIVER_RETRY_TEST_MS 20u /* longer than the driver's */
+
+/* The first command of the first entry that is neither Lead nor Beat. */
+static enum fsm_command_type first_of_work(const struct world *w)
+{
+	struct command_cursor cursor;
+	struct command command = { .type = FSM_BEAT };
+
+	for (struct world_entry *e = w->log; e != NULL; e = e->next) {
+		assert_int_equal(command_cursor_open(&cursor, e->data,
+						     e->size), 0);
+		assert_int_equal(command_cursor_next(&cursor, &command), 0);
+		command_cursor_close(&cursor);
+		if (command.type != FSM_BEAT && command.type != FSM_LEAD)
+			break;
+	}
+	return command.type;
+}
+
+static uint32_t wishes_proposed(const struct world *w)
+{
+	return world_proposed(w, FSM_REGISTER) +
+	       world_proposed(w, FSM_CRN_REPORT);
+}
+
+static void test_flood_of_registers_is_one_at_a_time(void **state)
+{
+	struct world *w = *state;
+	const struct world_frame *frame;
+	struct agent_register_ack ack = { 0 };
+	struct world_agent a;
+	struct hash kept[16];
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_admit(w, &a);
+	a.gen = 1;
+	for (uint32_t i = 1; i <= 250; i++) {
+		assert_int_equal(world_say_register(w, &a, 0, (uint8_t)i), 0);
+		world_tick(w);
+		assert_true(wishes_proposed(w) <= 1);
+	}
+	world_settle(w);
+	/* The first and the newest; none of those between. */
+	frame = world_sent(w, AGENT_REGISTER_ACK);
+	assert_non_null(frame);
+	ack.kept = kept;
+	ack.kept_max = 16;
+	assert_int_equal(agent_register_ack_decode(frame->payload, frame->size,
+						   &ack), 0);
+	assert_int_equal(ack.nonce[0], 1);
+	frame = world_sent(w, AGENT_REFUSED);
+	assert_non_null(frame);
+	assert_int_equal(frame, &w->frames[w->frame_count - 1]);
+	assert_int_equal(w->frame_count, 2);
+	assert_int_equal(counts_of(w).in_flight, 0);
+}
+
+static void say_report(struct world *w, const struct world_agent *a,
+		       uint32_t vcpus)
+{
+	struct command command = { .type = FSM_CRN_REPORT };
+	uint8_t data[512];
+
+	command.report.crn = a->crn;
+	command.report.session = a->session;
+	command.report.vcpus = vcpus;
+	command.report.memory_mib = 1u << 20;
+	command.report.disk_mib = 1u << 20;
+	command.report.url = (struct text){ "http://crn", 10 };
+	assert_int_equal(driver_agent_frame(
+		w->driver, fsm_live(w->fsm), &a->route, &a->crn, AGENT_REPORT,
+		data, agent_command_encode(&command, data, sizeof data)), 0);
+}
+
+/* What others wait for (R7) stands before all that agents ask for, and the
+ * last word of an agent is what remains. */
+static void test_expiry_goes_before_a_flood(void **state)
+{
+	struct world *w = *state;
+	struct world_agent silent, loud;
+	uint32_t expiries;
+
+	world_agent(&silent, 1);
+	world_agent(&loud, 2);
+	world_lead(w);
+	world_join(w, &silent, 4);
+	world_join(w, &loud, 4);
+	for (int i = 0; i < 40 && counts_of(w).expiries == 0; i++) {
+		world_heartbeat(w, &loud, NULL, 0);
+		w->refuse = BERTH_BUSY; /* all of it waits */
+		for (uint32_t j = 0; j < 100; j++) {
+			say_report(w, &loud, 5 + j);
+			world_tick(w);
+		}
+		w->refuse = 0;
+		w->now_ms += DRIVER_RETRY_TEST_MS;
+		world_tick(w);
+		assert_true(wishes_proposed(w) <= 1);
+		expiries = world_proposed(w, FSM_EXPIRE);
+		if (expiries != 0)
+			assert_int_equal(first_of_work(w), FSM_EXPIRE);
+		world_pass(w, 200);
+	}
+	assert_int_equal(counts_of(w).expiries, 1);
+	assert_false(crn_of(w, &silent).alive);
+	assert_int_equal(crn_of(w, &loud).vcpus, 5 + 99);
+}
+
 static void test_other_epochs_words_count_for_nothing(void **state)
 {
 	struct world *w = *state;
@@ -1021,6 +1184,10 @@ int main(void)
 		STORY(test_nothing_is_placed_before_established),
 		STORY(test_moves_after_expiry),
 		STORY(test_failed_starts_are_revoked_once),
+		STORY(test_unmentioned_program_is_revoked),
+		STORY(test_untaken_program_is_not_judged),
+		STORY(test_flood_of_registers_is_one_at_a_time),
+		STORY(test_expiry_goes_before_a_flood),
 		STORY(test_unlinked_crn_is_drained),
 		STORY(test_a_crn_gets_no_more_than_it_can_hold),
 		STORY(test_no_reason_of_an_agent_stops_the_replicas),
