@@ -186,9 +186,12 @@ void fencer_prune(struct host *host)
 		if (run->state == TENURE_RUN_NONE || tenure_wanted(t, run) ||
 		    host->live[i].state == LIVE_NONE)
 			continue;
-		if (run->condemned ||
-		    (run->state == TENURE_RUN_QUEUED &&
-		     host->world->options.mutation != MUTATE_LET_GO)) {
+		if (run->state == TENURE_RUN_QUEUED &&
+		    host->world->options.mutation == MUTATE_LET_GO) {
+			tenure_dead(t, run); /* it was told so, and goes on */
+			continue;
+		}
+		if (run->condemned || run->state == TENURE_RUN_QUEUED) {
 			run_kill(host, i);
 			continue;
 		}
@@ -259,9 +262,11 @@ static bool still_wanted(struct host *host, uint32_t slot)
 {
 	struct tenure_run *run = &host->tenure.runs[slot];
 
+	if (host->world->options.mutation == MUTATE_LET_GO &&
+	    run->state == TENURE_RUN_NONE)
+		return true;
 	return run->state == TENURE_RUN_QUEUED && !host->live[slot].dying &&
-	       (tenure_wanted(&host->tenure, run) ||
-		host->world->options.mutation == MUTATE_LET_GO) &&
+	       tenure_wanted(&host->tenure, run) &&
 	       host_ms(host) < tenure_deadline(&host->tenure);
 }
 
@@ -282,7 +287,8 @@ static void let_go(struct host *host, uint32_t slot)
 		us += 1000;
 	}
 	live->state = LIVE_GOING;
-	tenure_started(&host->tenure, &host->tenure.runs[slot]);
+	if (host->tenure.runs[slot].state == TENURE_RUN_QUEUED)
+		tenure_started(&host->tenure, &host->tenure.runs[slot]);
 	oracle_executes(host, live);
 	if (!world->healed &&
 	    chance_percent(&world->chance, world->options.start_fails))
