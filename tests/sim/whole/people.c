@@ -424,7 +424,8 @@ static bool waits_for_ever(const struct fsm_view *view,
 	while (at.waiting_for_replaced) {
 		slot_t slot = fsm_program_find(view, &at.replaces);
 
-		if (slot == SLOT_NONE || !fsm_program_read(view, slot, &at))
+		if (slot == SLOT_NONE || !fsm_program_read(view, slot, &at) ||
+		    at.forgotten)
 			return true;
 	}
 	return false;
