@@ -116,7 +116,7 @@ struct state {
 
 /* --- configurations ------------------------------------------------------ */
 
-enum start { COLD, IDLE, RUNNING, ORPHAN };
+enum start { COLD, IDLE, RUNNING, ORPHAN, MOVED };
 struct options {
 	const char *name, *about;
 	enum start start;

@@ -198,6 +198,19 @@ static void program_run(struct state *s)
 				   .hold = p->hold };
 }
 
+static void run_on(struct state *s, unsigned m)
+{
+	struct machine *b = &s->machines[m];
+	const struct program *p = &s->fsm.programs[0];
+
+	b->version = b->applied = s->fsm.version;
+	b->have = s->fsm.crns[crn_of(m)].changed;
+	b->epoch[0] = p->epoch;
+	b->epoch_hold[0] = p->hold;
+	b->runs[0] = (struct run){ .state = LIVE, .hold = p->hold,
+				   .epoch = p->epoch };
+}
+
 /* p0 was held on A; the copy took A's name; so far the backup. Then A was seen
  * off, p0 went to the copy, and A came back empty. */
 static void orphan(struct state *s)
@@ -213,14 +226,28 @@ static void orphan(struct state *s)
 	fsm_fence_confirm(s, 0, s->fsm.programs[0].session, false);
 	if (!fsm_assign(s, 0, 0))
 		return;
-	copy->version = copy->applied = s->fsm.version;
-	copy->have = c->changed;
 	copy->left = opt->ttl_a;
 	copy->got_ack = copy->set_taken = 1;
-	copy->epoch[0] = s->fsm.programs[0].epoch;
-	copy->epoch_hold[0] = 1;
-	copy->runs[0] = (struct run){ .state = LIVE, .hold = 1,
-				      .epoch = copy->epoch[0] };
+	run_on(s, 1);
+}
+
+/* The backup has p0 on CRN A; in the lost tail it was revoked there and went
+ * to CRN B. */
+static void moved(struct state *s)
+{
+	struct machine *a = &s->machines[0];
+	struct heartbeat h = { .there = 1 };
+
+	s->backup = s->fsm;
+	fsm_revoke(s, 0);
+	a->version = a->applied = s->fsm.version;
+	a->epoch[0] = a->epoch_hold[0] = 0;
+	a->runs[0] = (struct run){ 0 };
+	h.session = a->session;
+	h.applied = a->applied;
+	fsm_renew(s, 0, &h);
+	if (fsm_assign(s, 0, 1))
+		run_on(s, 1);
 }
 
 void model_start(struct state *s)
@@ -241,10 +268,12 @@ void model_start(struct state *s)
 		return;
 	for (unsigned i = 0; i < crns(); i++)
 		machine_open(s, i);
-	if (opt->start == RUNNING || opt->start == ORPHAN)
+	if (opt->start != IDLE)
 		program_run(s);
 	if (opt->start == ORPHAN)
 		orphan(s);
+	else if (opt->start == MOVED)
+		moved(s);
 	else if (opt->gens)
 		s->backup = s->fsm;
 }
