@@ -78,6 +78,16 @@ static uint64_t raft_term(void *ctx)
 	return status.term;
 }
 
+static void clock_alarm(void *ctx, const struct driver_clock *c)
+{
+	(void)ctx;
+	log_warn("driver", "the lease clock is fast: it counted %llu ms where "
+		 "the median of %u agents' clocks counted %llu; %u ppm too "
+		 "much, %u are allowed for. Compare this machine's clock",
+		 (unsigned long long)c->c_ms, c->agents,
+		 (unsigned long long)c->agent_ms, c->ppm, c->limit_ppm);
+}
+
 static int open_driver(struct core *core)
 {
 	const struct driver_ops ops = {
@@ -88,6 +98,7 @@ static int open_driver(struct core *core)
 		.propose = propose,
 		.raft_term = raft_term,
 		.send = core__agent_send,
+		.clock_alarm = clock_alarm,
 	};
 
 	lease_clock_init(&core->last);

@@ -118,6 +118,7 @@ void driver_leader(struct driver *d, bool leader, uint64_t term)
 	d->placing = true;
 	d->next_round_ms = d->retry_ms = d->round_after_ms = 0;
 	d->round_count = d->beat_start = 0;
+	d->clock_window = d->clock_from_ms = 0;
 }
 
 /* --- proposing ----------------------------------------------------------- */
@@ -320,6 +321,7 @@ static void look(struct driver *d, const struct fsm_view *view)
 	d->crns_changed = status.crns_changed;
 	driver__push(d, view);
 	driver__expire(d, view);
+	driver__clock_look(d, &status);
 }
 
 uint64_t driver_tick(struct driver *d, const struct fsm_view *view)

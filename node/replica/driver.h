@@ -18,6 +18,13 @@ struct agent_route {
 	uint64_t replica, link;
 };
 
+/* H38: over some time C counted more than the median of the agents' clocks. */
+struct driver_clock {
+	uint64_t c_ms, agent_ms; /* of the agent in the middle */
+	uint32_t ppm, limit_ppm; /* how much faster; how much is allowed */
+	uint32_t agents;         /* how many could be compared */
+};
+
 struct driver_ops {
 	void *ctx;
 	uint64_t self; /* our replica id, told in Lead */
@@ -31,6 +38,8 @@ struct driver_ops {
 	uint64_t (*raft_term)(void *ctx); /* compared with the anchor's (R4) */
 	void (*send)(void *ctx, const struct agent_route *route, uint8_t type,
 		     const void *payload, size_t size);
+	/* May be NULL. At most once a minute of C. */
+	void (*clock_alarm)(void *ctx, const struct driver_clock *clock);
 };
 
 MUST_CHECK int driver_open(struct driver **out, const struct driver_ops *ops);
@@ -81,6 +90,8 @@ struct driver_status {
 	uint64_t last_beat_ms; /* from its proposal to its apply here */
 	uint64_t slowest_beat_ms;
 	uint64_t failed_starts; /* revokes for R24 */
+	uint64_t clock_alarms;  /* H38 */
+	uint64_t clock_ppm;     /* in the last minute: how much C outran */
 	uint64_t in_flight;     /* entries proposed and not applied yet */
 };
 void driver_status(const struct driver *driver, struct driver_status *out);

@@ -319,6 +319,7 @@ static int hear_heartbeat(struct driver *d, const struct fsm_view *view,
 	if (a == NULL)
 		return BERTH_BUSY;
 	remember(a, route, &m);
+	driver__clock_heard(d, view, a, &m);
 	driver__runs_heard(d, view, (uint32_t)(a - d->agents), &m);
 	return 0;
 }

@@ -33,6 +33,14 @@
 /* What this leader knows of an agent: where it answers, the heartbeat that
  * waits for the next Beat, and how its runs are. */
 struct driver_item;
+/* H38: an agent's clock and C, at the first and the last heartbeat of a
+ * window. */
+#define DRIVER_CLOCK_MS 60000u
+struct driver_clocks {
+	uint64_t window; /* 0: none */
+	stamp_t session;
+	uint64_t agent_first_ms, agent_last_ms, c_first_ms, c_last_ms;
+};
 enum { WISH_REGISTER = 0, WISH_REPORT, WISH_COUNT };
 struct driver_agent {
 	struct hash crn;
@@ -45,6 +53,7 @@ struct driver_agent {
 	/* Its Register and its Report: one of each in flight, and the newest
 	 * one behind it. */
 	struct driver_item *waiting[WISH_COUNT], *flying[WISH_COUNT];
+	struct driver_clocks clocks;
 	uint32_t first_run;
 };
 
@@ -130,6 +139,7 @@ struct driver {
 	uint64_t round_start_ms, round_after_ms; /* a fruitless one rests */
 	uint32_t round_count;                    /* placed in this round */
 	uint32_t beat_start;
+	uint64_t clock_window, clock_from_ms; /* H38; 0: none yet */
 	bool looked; /* pushes and expiry follow the last applied entry */
 	bool placing; /* a round is under way or due */
 	stamp_t programs_changed, crns_changed; /* when looked at last */
@@ -213,6 +223,12 @@ void driver__work_applied(struct driver *d, const struct fsm_view *view,
 void driver__expire(struct driver *d, const struct fsm_view *view);
 void driver__drain(struct driver *d, const struct fsm_view *view);
 void driver__clients_end(struct driver_client *clients, int code);
+
+/* driver_clock.c */
+void driver__clock_heard(struct driver *d, const struct fsm_view *view,
+			 struct driver_agent *a,
+			 const struct agent_heartbeat *m);
+void driver__clock_look(struct driver *d, const struct fsm_status *status);
 
 /* driver_runs.c */
 void driver__runs_heard(struct driver *d, const struct fsm_view *view,

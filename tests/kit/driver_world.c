@@ -381,6 +381,7 @@ int world_heartbeat(struct world *w, struct world_agent *a,
 	m.applied = a->applied;
 	m.have = a->have;
 	m.got_ack = a->got_ack;
+	m.clock_ms = a->clock_ms;
 	m.runs = runs;
 	m.run_count = run_count;
 	m.run_max = run_count;

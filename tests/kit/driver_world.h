@@ -62,6 +62,7 @@ struct world_agent {
 	struct hash crn, host, boot;
 	struct agent_route route;
 	uint64_t gen, seq;
+	uint64_t clock_ms; /* told in heartbeats; 0: not */
 	stamp_t session, have, applied;
 	bool got_ack;
 };

@@ -901,6 +901,75 @@ static void test_expiry_goes_before_a_flood(void **state)
 	assert_int_equal(crn_of(w, &loud).vcpus, 5 + 99);
 }
 
+/* --- H38 ------------------------------------------------------------------- */
+
+/* Time passes with three agents whose clocks count as many of a thousand as
+ * told; the last word is how many alarms there were. */
+static uint64_t alarms_after(struct world *w, struct world_agent *agents,
+			     const uint32_t *per_mille, uint32_t seconds)
+{
+	uint64_t before = counts_of(w).clock_alarms;
+	struct agent_reply reply;
+
+	for (uint32_t i = 0; i < 2 * seconds; i++) {
+		for (uint32_t j = 0; j < 3; j++) {
+			agents[j].clock_ms += per_mille[j] / 2;
+			assert_int_equal(world_heartbeat(w, &agents[j], NULL,
+							 0), 0);
+		}
+		world_pass(w, 500);
+		for (uint32_t j = 0; j < 3; j++)
+			assert_true(world_follow(w, &agents[j], &reply));
+		world_forget_frames(w);
+	}
+	return counts_of(w).clock_alarms - before;
+}
+
+static void test_fast_clock_is_told(void **state)
+{
+	static const uint32_t even[] = { 1000, 1000, 1000 };
+	static const uint32_t within[] = { 990, 990, 990 };
+	static const uint32_t one_slow[] = { 500, 1000, 1010 };
+	static const uint32_t slow[] = { 960, 950, 1000 };
+	struct world *w = *state;
+	struct world_agent agents[3];
+
+	world_lead(w);
+	for (uint8_t i = 0; i < 3; i++) {
+		world_agent(&agents[i], (uint8_t)(i + 1));
+		world_join(w, &agents[i], 4);
+		agents[i].clock_ms = 1000000u * (i + 1u);
+	}
+	assert_int_equal(alarms_after(w, agents, even, 190), 0);
+	assert_int_equal(counts_of(w).clock_ppm, 0);
+	assert_int_equal(alarms_after(w, agents, within, 130), 0);
+	/* One agent is not the median. */
+	assert_int_equal(alarms_after(w, agents, one_slow, 130), 0);
+	assert_in_range(alarms_after(w, agents, slow, 180), 2, 3);
+	assert_in_range(counts_of(w).clock_ppm, 30000, 41000);
+}
+
+static void test_jump_of_the_clock_is_told_once(void **state)
+{
+	static const uint32_t even[] = { 1000, 1000, 1000 };
+	struct world *w = *state;
+	struct world_agent agents[3];
+
+	world_lead(w);
+	for (uint8_t i = 0; i < 3; i++) {
+		world_agent(&agents[i], (uint8_t)(i + 1));
+		world_join(w, &agents[i], 4);
+		agents[i].clock_ms = i == 0 ? UINT64_MAX - 100000 : 5000;
+	}
+	assert_int_equal(alarms_after(w, agents, even, 95), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		w->now_ms += 2500; /* and no agent's clock did */
+		world_settle(w);
+	}
+	assert_int_equal(alarms_after(w, agents, even, 130), 1);
+	assert_int_equal(alarms_after(w, agents, even, 130), 0);
+}
+
 static void test_other_epochs_words_count_for_nothing(void **state)
 {
 	struct world *w = *state;
@@ -1185,6 +1254,8 @@ int main(void)
 		STORY(test_moves_after_expiry),
 		STORY(test_failed_starts_are_revoked_once),
 		STORY(test_unmentioned_program_is_revoked),
+		STORY(test_fast_clock_is_told),
+		STORY(test_jump_of_the_clock_is_told_once),
 		STORY(test_untaken_program_is_not_judged),
 		STORY(test_flood_of_registers_is_one_at_a_time),
 		STORY(test_expiry_goes_before_a_flood),
