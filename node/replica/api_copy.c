@@ -92,8 +92,11 @@ void api_copy_run(struct core *core, struct core_call *call)
 	request->index = core_applied(core);
 	request->age_ms = core_applied_age_ms(core);
 	fsm_status(view, &copy->status);
-	if (what & COPY_REPLICA)
+	if (what & COPY_REPLICA) {
 		replica_status(core_replica(core), &copy->replica);
+		driver_status(core_driver(core), &copy->driver);
+		core_audit_counts(core, &copy->audit);
+	}
 	if (!(what & (COPY_PROGRAM | COPY_CRN)))
 		return;
 	copy->text_size = 0;

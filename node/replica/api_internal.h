@@ -37,6 +37,8 @@ struct api_run_row {
 struct api_copy {
 	struct fsm_status status;
 	struct replica_status replica;
+	struct driver_status driver;
+	struct core_audit audit;
 	bool found, has_crn, has_verdict;
 	struct fsm_program program;
 	struct fsm_crn crn;
