@@ -13,8 +13,9 @@
 
 static unsigned stamps[256], stamp_count, nonces[64], nonce_count;
 
-#define STAMP(field) (stamps[stamp_count++] = (unsigned)offsetof(struct state, field))
-#define NONCE(field) (nonces[nonce_count++] = (unsigned)offsetof(struct state, field))
+#define AT(field) ((unsigned)offsetof(struct state, field))
+#define STAMP(field) (stamps[stamp_count++] = AT(field))
+#define NONCE(field) (nonces[nonce_count++] = AT(field))
 
 static void name_fsm(void)
 {
@@ -118,7 +119,7 @@ void canon_rename(struct state *s)
 	rank((u8 *)s, nonces, nonce_count);
 }
 
-/* --- dead letters --------------------------------------------------------------- */
+/* --- dead letters ------------------------------------------------- */
 
 static const struct machine *bearer(const struct state *s, unsigned crn,
 				    unsigned i)
@@ -159,8 +160,9 @@ static bool challenge_counts(const struct state *s, unsigned crn,
 	for (unsigned i = 0; i < MACHINES; i++) {
 		const struct machine *m = bearer(s, crn, i);
 
-		if (m && m->nonce == c->nonce &&
-		    (!m->bound || IS(TWO_PREVS) || IS(NONCE_GUARDS)) && m->session == 0 && c->gen >= m->gen)
+		if (m && m->nonce == c->nonce && m->session == 0 &&
+		    c->gen >= m->gen &&
+		    (!m->bound || IS(TWO_PREVS) || IS(NONCE_GUARDS)))
 			return true;
 	}
 	return false;
@@ -238,7 +240,7 @@ static void drop_nonce(struct state *s, unsigned crn)
 	*nonce = 0;
 }
 
-/* --- the order of slots ------------------------------------------------------------ */
+/* --- the order of slots ------------------------------------------- */
 
 static void sort(void *slots, unsigned size)
 {

@@ -54,7 +54,7 @@ static void release(struct fsm *f, struct program *p, u8 at)
 	vacate(p, lost ? LOST : FREE);
 }
 
-/* --- Beat ---------------------------------------------------------------- */
+/* --- Beat --------------------------------------------------------- */
 
 static void free_confirmed(struct fsm *f, u8 crn, const struct heartbeat *r)
 {
@@ -103,7 +103,7 @@ void fsm_beat(struct state *s, const struct beat *beat)
 		advance(&s->fsm, beat->dt);
 }
 
-/* --- Expire, FenceConfirm -------------------------------------------------- */
+/* --- Expire, FenceConfirm ----------------------------------------- */
 
 void fsm_expire(struct state *s, u8 crn)
 {
@@ -157,7 +157,7 @@ void fsm_fence_confirm(struct state *s, u8 crn, u8 session, bool all)
 	}
 }
 
-/* --- Register -------------------------------------------------------------- */
+/* --- Register ----------------------------------------------------- */
 
 static bool register_refused(const struct fsm *f, const struct crn *c,
 			     const struct registration *r)
@@ -279,7 +279,7 @@ bool fsm_register(struct state *s, u8 crn, const struct registration *r)
 	return true;
 }
 
-/* --- Assign, Revoke, ProgramPut, Config ------------------------------------- */
+/* --- Assign, Revoke, ProgramPut, Config --------------------------- */
 
 bool fsm_assign(struct state *s, u8 program, u8 crn)
 {
@@ -343,7 +343,7 @@ void fsm_config(struct state *s)
 	}
 }
 
-/* --- NewGen ------------------------------------------------------------------ */
+/* --- NewGen ------------------------------------------------------- */
 
 static void begin_survey(struct crn *c)
 {

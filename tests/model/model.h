@@ -191,7 +191,7 @@ struct options {
 	X(CLOCK_FIRST, "clock_first", "R5",                                \
 	  "a heartbeat joins a batch after the clock was read")            \
 	X(EXPIRE_AT_PROPOSE, "expire_at_propose", "R7",                    \
-	  "Expire is tested at the proposal and not at apply")                                 \
+	  "Expire is tested at the proposal and not at apply")             \
 	X(NO_EXPIRE_TEST, "no_expire_test", "R7", "expiry not tested")     \
 	X(RENEW_ANY_SESSION, "renew_any_session", "R7",                    \
 	  "a heartbeat of an old session renews and confirms")             \

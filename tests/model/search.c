@@ -175,7 +175,7 @@ static void close_all(void)
 	free(parents);
 }
 
-/* --- the story ---------------------------------------------------------------------- */
+/* --- the story ---------------------------------------------------- */
 
 /* Takes from `shown`, whose names are never changed, the very step that leads
  * from state `from` to `to`. */
@@ -232,7 +232,7 @@ static void tell(FILE *story, uint32_t last, unsigned which,
 	fprintf(story, "  broken: %s\n", again ? again : broken);
 }
 
-/* --- the search ----------------------------------------------------------------------- */
+/* --- the search --------------------------------------------------- */
 
 static double seconds(void)
 {

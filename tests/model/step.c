@@ -69,7 +69,7 @@ void reply_put(struct state *s, u8 crn, u8 session, u8 ack)
 	PUT(s->nets[crn].replies, &r);
 }
 
-/* --- time -------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------- */
 
 static u8 oldest(void)
 {
@@ -147,7 +147,7 @@ static bool step_tick(struct state *s)
 	return true;
 }
 
-/* --- the world ---------------------------------------------------------------- */
+/* --- the world ---------------------------------------------------- */
 
 bool model_step(struct state *s)
 {

@@ -257,7 +257,7 @@ bool step_leader(struct state *s)
 	}
 }
 
-/* --- operators ------------------------------------------------------------------ */
+/* --- operators ---------------------------------------------------- */
 
 /* The operator read the session id, and saw its machine off after that. */
 static bool confirm_send(struct state *s)

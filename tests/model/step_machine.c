@@ -122,7 +122,7 @@ static bool adopt(struct state *s, unsigned m)
 	return true;
 }
 
-/* --- what befalls a machine ---------------------------------------------------- */
+/* --- what befalls a machine --------------------------------------- */
 
 /* The fencer's memory goes. Runs with hold = 0 die by their launcher's own
  * timer at the deadline it was last given; queued starts were not created. */

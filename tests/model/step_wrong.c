@@ -125,7 +125,7 @@ static bool version_forgotten(struct state *s)
 	return true;
 }
 
-static bool do_wrong(struct state *s)
+bool step_wrong(struct state *s)
 {
 	if (IS(FORWARDED))
 		return zombie_beat(s);
@@ -140,9 +140,4 @@ static bool do_wrong(struct state *s)
 	if (IS(RESEND_REFRESHES))
 		return resend(s);
 	return IS(VERSION_FORGOTTEN) && version_forgotten(s);
-}
-
-bool step_wrong(struct state *s)
-{
-	return do_wrong(s);
 }

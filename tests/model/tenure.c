@@ -64,7 +64,7 @@ void tenure_tick(struct machine *m, bool counts)
 		m->kill = (u8)(opt->k + IS(KILL_SLOW));
 }
 
-/* --- registration ----------------------------------------------------------- */
+/* --- registration ------------------------------------------------- */
 
 bool tenure_hello(struct machine *m, u8 nonce)
 {
@@ -152,7 +152,7 @@ bool tenure_adopt(struct machine *m, const struct register_ack *a)
 	return true;
 }
 
-/* --- heartbeats --------------------------------------------------------------- */
+/* --- heartbeats --------------------------------------------------- */
 
 bool tenure_wanted(const struct machine *m, unsigned program)
 {
@@ -240,7 +240,7 @@ bool tenure_reply(struct machine *m, const struct reply *r)
 	return true;
 }
 
-/* --- runs ------------------------------------------------------------------------ */
+/* --- runs --------------------------------------------------------- */
 
 /* The gate and the creation are one step: what it lets through executes. */
 bool tenure_gate(struct machine *m, unsigned program)
