@@ -393,6 +393,11 @@ static void cache_look(struct prepare *prepare)
 		cache_work_end(w);
 }
 
+void prepare_unpinned(struct prepare *prepare)
+{
+	prepare->grown = true;
+}
+
 void prepare_tick(struct prepare *prepare, uint64_t now_ms)
 {
 	struct prepare_job *job;

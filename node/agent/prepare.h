@@ -55,6 +55,8 @@ void prepare_cancel(struct prepare_job *job);
 struct cache_pins;
 /* Pins what an unfinished preparation has come to. */
 void prepare_pins(const struct prepare *prepare, struct cache_pins *pins);
+/* A run went, and what it pinned may go: the cache is looked at again. */
+void prepare_unpinned(struct prepare *prepare);
 /* Pins what a run needs: code, volumes, the messages that led to them. */
 void prepared_pins(const struct prepared *prepared,
 		   const struct hash *program, struct cache_pins *pins);

@@ -180,6 +180,7 @@ static void sweep(struct runner *runner)
 		gone = true;
 		clear_directory(run);
 		run_free(run);
+		prepare_unpinned(runner->agent->prepare);
 	}
 	if (gone)
 		runner__logs_forget(runner);
