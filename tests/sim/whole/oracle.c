@@ -6,7 +6,7 @@
 
 #include "tests/sim/whole/oracle.h"
 
-#define RING 16384u
+#define RING 65536u
 #define HASH_EVERY 64u
 #define CHECK_EVERY 512u
 #define RESTORE_EVERY 4096u
@@ -229,26 +229,36 @@ void oracle_acked(struct request *request, const struct fsm_result *result)
 
 /* --- time: I4, I5 -------------------------------------------------------------------- */
 
+static struct proposal *proposal_slot(struct oracle *o, uint64_t index,
+				      uint64_t bytes)
+{
+	return &o->proposals[(index * 64 + bytes % 64) % RING];
+}
+
 void oracle_proposed(struct node *node, uint64_t index, const void *data,
 		     size_t size)
 {
-	struct oracle *o = node->world->oracle;
+	uint64_t bytes = bytes_hash(data, size);
 
-	o->proposals[index % RING] = (struct proposal){
-		index, bytes_hash(data, size), node->world->now_us };
+	/* Two leaders may propose for one index. */
+	*proposal_slot(node->world->oracle, index, bytes) = (struct proposal){
+		index, bytes, node->world->now_us };
 }
 
 static void check_time(struct world *world, uint64_t index, uint64_t bytes)
 {
 	struct oracle *o = world->oracle;
-	const struct proposal *p = &o->proposals[index % RING];
+	const struct proposal *p = proposal_slot(o, index, bytes);
 	struct fsm_status status;
 	int64_t slack_us;
+	bool moved;
 
 	fsm_status(oracle_view(world), &status);
 	if (p->index == index && p->bytes == bytes)
 		o->proposed_us = p->at_us;
-	if (status.c_ms == o->c_ms || p->index != index || p->bytes != bytes)
+	moved = status.c_ms != o->c_ms;
+	o->c_ms = status.c_ms;
+	if (!moved || p->index != index || p->bytes != bytes)
 		return;
 	slack_us = (int64_t)(status.c_ms * 1000) -
 		   (int64_t)(p->at_us * (1000000 + world->rho_ppm) /
@@ -260,7 +270,6 @@ static void check_time(struct world *world, uint64_t index, uint64_t bytes)
 	if (!o->has_slack || slack_us < o->slack_us)
 		o->slack_us = slack_us;
 	o->has_slack = true;
-	o->c_ms = status.c_ms;
 	o->read_us = p->at_us;
 }
 
