@@ -26,6 +26,8 @@ static int on_propose(void *ctx, const void *data, size_t size, bool urgent,
 
 	if (w->refuse != 0)
 		return w->refuse;
+	if (w->refuse_work && !urgent)
+		return BERTH_BUSY;
 	entry = calloc(1, sizeof *entry + size);
 	REQUIRE(entry != NULL);
 	entry->index = ++w->last;

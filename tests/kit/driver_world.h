@@ -29,6 +29,7 @@ struct world {
 	struct driver *driver;
 	uint64_t now_ms, term, last, applied;
 	int refuse; /* code that propose gives; 0: takes the entry */
+	bool refuse_work; /* BUSY for all that is not urgent */
 	struct world_entry *log, **log_end; /* proposed, not applied */
 	struct world_frame frames[WORLD_FRAMES_MAX];
 	uint32_t frame_count;
