@@ -135,6 +135,12 @@ void api_fail(struct api_request *request, int status, const char *code,
 void api_fail_code(struct api_request *request, int code);
 void api_free(struct api_request *request);
 
+/* --- api_serve.c ---------------------------------------------------------- */
+
+/* Each takes a request that has its route: a read, or a mutation. */
+void api__query(struct api_request *request);
+void api__mutate(struct api_request *request);
+
 /* --- api_param.c ---------------------------------------------------------- */
 
 /* Decoded value of a query parameter into `value`; false: absent or empty. */
