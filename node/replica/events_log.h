@@ -34,8 +34,9 @@ MUST_CHECK int events_log_open(struct events_log **out, const char *directory,
 void events_log_close(struct events_log *log);
 
 /* Appends those that are new, in order. One of type 0 is a gap: what happened
- * up to its stamp was not seen, so what is older is not kept. Errors: IO, NOSPACE: then the rest of
- * the batch is lost and the file ends with a whole event. */
+ * up to its stamp was not seen, so what is older is not kept. Errors: IO,
+ * NOSPACE: then the rest of the batch is lost and the file ends with a whole
+ * event. */
 MUST_CHECK int events_log_append(struct events_log *log,
 				 const struct event *events, uint32_t count,
 				 struct fault *fault);
