@@ -178,6 +178,8 @@ MUST_CHECK int engine_receive(struct replica *r, struct raft_message *message,
 			      struct log_entry **entries);
 MUST_CHECK int engine_append(struct replica *r, uint8_t type, const void *data,
 			     size_t size, uint64_t *index);
+/* Tells the core that the change at index is applied. */
+void engine_tell_change(struct replica *r, uint64_t index);
 MUST_CHECK int engine_start(struct replica *r, uint64_t term, uint64_t vote);
 void engine_restart(struct replica *r);
 void engine_settle(struct replica *r); /* callbacks, apply, what follows */
