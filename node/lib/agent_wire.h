@@ -22,9 +22,7 @@ enum agent_frame {
 	AGENT_HEARTBEAT,     /* up */
 	AGENT_REPLY,         /* down */
 	AGENT_REPORT,        /* up: a command_crn_report */
-	AGENT_GOODBYE,       /* up: session; all its programs are dead: expiry
-			      * need not be waited for (a Register follows) */
-	AGENT_REPLICAS,      /* down, from whichever replica: all addresses */
+	AGENT_REPLICAS = 10, /* down, from whichever replica: all addresses */
 	AGENT_CONTENT_GET,   /* up: request id, item hash */
 	AGENT_CONTENT,       /* down: request id, found, item_content */
 	AGENT_LOG_GET,       /* down: request id, program, offset from the end */

@@ -232,7 +232,6 @@ static int take_frame(struct link *link, uint8_t type, const uint8_t *payload,
 	case AGENT_REGISTER:
 	case AGENT_HEARTBEAT:
 	case AGENT_REPORT:
-	case AGENT_GOODBYE:
 		to_leader(link, type, payload, size);
 		return 0;
 	case AGENT_CONTENT_GET:

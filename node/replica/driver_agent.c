@@ -336,8 +336,6 @@ static int hear(struct driver *d, const struct fsm_view *view,
 		return hear_command(d, view, route, crn, type, payload, size);
 	case AGENT_HEARTBEAT:
 		return hear_heartbeat(d, view, route, crn, payload, size);
-	case AGENT_GOODBYE:
-		return 0; /* a Register follows and frees */
 	default:
 		return BERTH_MALFORMED;
 	}
