@@ -251,10 +251,6 @@ uint32_t fsm_kept(const struct fsm_view *view, slot_t crn, struct hash *programs
 /* CRNs that are alive with exp <= C, for the leader to propose Expire. */
 uint32_t fsm_due(const struct fsm_view *view, slot_t *crns, uint32_t max);
 
-/* The remembered result of a client request; false if forgotten or new. */
-bool fsm_request_find(const struct fsm_view *view, const uint8_t request[16],
-		      struct fsm_result *out);
-
 /* --- snapshots ---------------------------------------------------------- */
 
 /* Writes the state as columnar blocks; the same state gives the same bytes.

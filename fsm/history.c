@@ -181,21 +181,3 @@ void fsm__request_add(struct fsm_view *s, const struct request *request)
 	s->request_count++;
 	fsm__index_add(&s->request_index, fsm__mix(0, request->id, 16), at);
 }
-
-bool fsm_request_find(const struct fsm_view *s, const uint8_t request[16],
-		      struct fsm_result *out)
-{
-	const struct request *r = fsm__request_find(s, request);
-
-	if (!r)
-		return false;
-	*out = (struct fsm_result){
-		.type = (enum fsm_command_type)r->type,
-		.refusal = (enum fsm_refusal)r->refusal,
-		.stamp = r->stamp,
-		.position = (uint32_t)(r->stamp & 0xffff),
-		.subject = r->subject,
-	};
-	memcpy(out->request, r->id, sizeof out->request);
-	return true;
-}

@@ -72,13 +72,6 @@ static inline uint32_t cursor_u32(struct cursor *cursor)
 	return at ? get_u32(at) : 0;
 }
 
-static inline uint16_t cursor_u16(struct cursor *cursor)
-{
-	const uint8_t *at = cursor_bytes(cursor, 2);
-
-	return at ? get_u16(at) : 0;
-}
-
 static inline uint8_t cursor_u8(struct cursor *cursor)
 {
 	const uint8_t *at = cursor_bytes(cursor, 1);

@@ -252,7 +252,6 @@ void codec_free(struct decoded *decoded);
 
 /* take.c: taking and installing snapshots. */
 void take_maybe(struct replica *r);
-void take_cancel(struct replica *r);
 void install_begin(struct replica *r, struct raft_update *update);
 void install_done(struct replica *r, struct log_op *op);
 void sweep(struct replica *r);

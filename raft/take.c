@@ -144,7 +144,7 @@ void take_maybe(struct replica *r)
 
 /* One that is reported after an install has begun would make the core believe
  * in a snapshot of term 0. */
-void take_cancel(struct replica *r)
+static void cancel(struct replica *r)
 {
 	if (r->snapping.busy)
 		r->snapping.cancelled = true;
@@ -166,7 +166,7 @@ void install_begin(struct replica *r, struct raft_update *update)
 	r->installing = true;
 	cache_reset(&r->cache, meta.index + 1);
 	r->log_bytes = 0;
-	take_cancel(r);
+	cancel(r);
 	lane_install(r, &meta);
 }
 

@@ -335,11 +335,6 @@ int fencer_client_ask(struct fencer_client *client,
 	return 0;
 }
 
-bool fencer_client_up(const struct fencer_client *client)
-{
-	return client->up;
-}
-
 int fencer_client_open(struct fencer_client **out, uv_loop_t *loop,
 		       const char *path,
 		       const struct fencer_client_events *events, void *ctx,

@@ -47,7 +47,6 @@ MUST_CHECK int fencer_client_open(struct fencer_client **out, uv_loop_t *loop,
 				  void *ctx, struct fault *fault);
 /* Open requests are answered with NULL first. */
 void fencer_client_close(struct fencer_client *client);
-bool fencer_client_up(const struct fencer_client *client);
 /* Errors: CLOSED (not connected), NOMEM, BUSY (queue full), IO. done is not
  * called then. */
 MUST_CHECK int fencer_client_ask(struct fencer_client *client,

@@ -65,7 +65,6 @@ const char *httpd_header(const struct httpd_request *request,
 const void *httpd_body(const struct httpd_request *request, size_t *size);
 enum httpd_authority httpd_authority(const struct httpd_request *request);
 const char *httpd_who(const struct httpd_request *request); /* for the audit */
-const char *httpd_address(const struct httpd_request *request);
 /* Request headers, names in lower case, for proxying; false at the end.
  * libwebsockets 4.1 cannot list headers that it does not know: there a list of
  * well-known ones is asked for, and httpd_header finds any by its name. */

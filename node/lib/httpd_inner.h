@@ -43,7 +43,7 @@ struct httpd_piece {
 struct httpd_request {
 	struct httpd *httpd;
 	struct httpd_conn *conn; /* NULL: the client has gone */
-	char method[8], who[96], address[64];
+	char method[8], who[96];
 	enum httpd_authority authority;
 	char *path, *raw_path, *query;
 	/* Names and values, NUL-terminated, in one buffer each. */

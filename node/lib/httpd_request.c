@@ -19,8 +19,6 @@ struct httpd_request *httpd__request_make(struct httpd_conn *conn)
 	request->conn = conn;
 	request->authority = conn->authority;
 	snprintf(request->who, sizeof request->who, "%s", conn->who);
-	snprintf(request->address, sizeof request->address, "%s",
-		 conn->address);
 	return request;
 }
 
@@ -366,11 +364,6 @@ enum httpd_authority httpd_authority(const struct httpd_request *request)
 const char *httpd_who(const struct httpd_request *request)
 {
 	return request->who;
-}
-
-const char *httpd_address(const struct httpd_request *request)
-{
-	return request->address;
 }
 
 bool httpd_header_at(const struct httpd_request *request, uint32_t index,

@@ -209,8 +209,6 @@ const char *api_run_reason(const struct fsm_program *p,
 			   const struct fsm_crn *crn,
 			   const struct agent_run *run, char *text,
 			   size_t size);
-bool api_run_of(const struct api_request *request,
-		const struct fsm_program *program);
 
 /* --- handlers ------------------------------------------------------------- */
 

@@ -168,8 +168,8 @@ void api_crn(struct api_request *request)
 }
 
 /* The leader's word on this very run, not on an earlier one. */
-bool api_run_of(const struct api_request *request,
-		const struct fsm_program *p)
+static bool is_run_of(const struct api_request *request,
+		      const struct fsm_program *p)
 {
 	const struct edge_read *read = &request->read;
 
@@ -201,7 +201,7 @@ static struct api_program_row row_of(struct api_request *request)
 		.move_count = copy->move_count,
 	};
 
-	if (api_run_of(request, &copy->program))
+	if (is_run_of(request, &copy->program))
 		row.run = &request->read.run;
 	row.reason = reason_of(request, row.run);
 	row.explained = copy->explained;

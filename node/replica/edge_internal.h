@@ -164,9 +164,6 @@ struct edge_submit {
 };
 struct edge_submit *edge_submit_open(struct edge *edge); /* NULL: no memory */
 void edge_submit_add(struct edge_submit *submit, const struct command *command);
-/* Bytes of one encoded command. */
-void edge_submit_add_bytes(struct edge_submit *submit, const void *data,
-			   size_t size);
 void edge_submit_send(struct edge_submit *submit);
 void edge_submit_drop(struct edge_submit *submit); /* instead of send */
 

@@ -48,13 +48,6 @@ void edge_submit_add(struct edge_submit *s, const struct command *command)
 	s->count++;
 }
 
-void edge_submit_add_bytes(struct edge_submit *s, const void *data, size_t size)
-{
-	if (s->failed || !take(s, data, size))
-		s->failed = true;
-	s->count++;
-}
-
 static void client_result(struct driver_client *client,
 			  const struct fsm_result *result)
 {

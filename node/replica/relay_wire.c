@@ -66,11 +66,6 @@ void wire_bytes(struct wire *w, const void *data, size_t size)
 	wire_put(w, data, size);
 }
 
-void wire_text(struct wire *w, const char *text)
-{
-	wire_bytes(w, text ? text : "", text ? strlen(text) : 0);
-}
-
 const uint8_t *wire_get(struct wire_reader *r, size_t size)
 {
 	const uint8_t *at = r->data + r->at;

@@ -33,7 +33,6 @@ void wire_u8(struct wire *w, uint8_t value);
 void wire_u32(struct wire *w, uint32_t value);
 void wire_u64(struct wire *w, uint64_t value);
 void wire_bytes(struct wire *w, const void *data, size_t size);
-void wire_text(struct wire *w, const char *text); /* NULL: empty */
 
 struct wire_reader {
 	const uint8_t *data;

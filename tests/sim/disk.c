@@ -520,14 +520,3 @@ bool disk_durable(const struct disk *disk, const char *name,
 	*size = found->inode->durable_size;
 	return true;
 }
-
-bool disk_spoil(struct disk *disk, const char *name, uint64_t offset)
-{
-	struct name *found = find(&disk->now, name);
-
-	if (!found || offset >= found->inode->now_size)
-		return false;
-	found->inode->now[offset] ^= 1;
-	found->inode->durable[offset] ^= 1;
-	return true;
-}

@@ -44,8 +44,6 @@ void disk_full(struct disk *disk, bool full);
 /* The bytes that a crash now could not take away. False: no such file. */
 bool disk_durable(const struct disk *disk, const char *name,
 		  const uint8_t **data, uint64_t *size);
-/* Flips a bit of a file, wherever it is kept. */
-bool disk_spoil(struct disk *disk, const char *name, uint64_t offset);
 
 /* --- world --------------------------------------------------------------- */
 struct options {
