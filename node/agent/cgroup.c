@@ -99,8 +99,8 @@ static void session_path(const struct cgroup *cgroup, bool hold, char *path)
 		 hold ? "h" : "s");
 }
 
-static void run_path(const struct cgroup *cgroup, uint32_t slot, bool hold,
-		     char *path)
+void cgroup_run_path(const struct cgroup *cgroup, uint32_t slot, bool hold,
+		     char path[CGROUP_PATH_MAX])
 {
 	snprintf(path, CGROUP_PATH_MAX, "%.160s/%s/run-%u", cgroup->root,
 		 hold ? "h" : "s", slot);
@@ -185,7 +185,7 @@ int cgroup_run_make(const struct cgroup *cgroup, uint32_t slot, bool hold)
 	}
 	if (!cgroup->present)
 		return -1;
-	run_path(cgroup, slot, hold, path);
+	cgroup_run_path(cgroup, slot, hold, path);
 	if (!make(path))
 		return -1;
 	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -203,7 +203,7 @@ void cgroup_run_remove(const struct cgroup *cgroup, uint32_t slot, bool hold)
 	}
 	if (!cgroup->present)
 		return;
-	run_path(cgroup, slot, hold, path);
+	cgroup_run_path(cgroup, slot, hold, path);
 	rmdir(path);
 }
 
@@ -213,7 +213,7 @@ void cgroup_run_kill(const struct cgroup *cgroup, uint32_t slot, bool hold)
 
 	if (!cgroup->present)
 		return;
-	run_path(cgroup, slot, hold, path);
+	cgroup_run_path(cgroup, slot, hold, path);
 	write_file(path, "cgroup.kill", "1");
 }
 
@@ -236,7 +236,7 @@ bool cgroup_run_populated(const struct cgroup *cgroup, uint32_t slot,
 
 	if (!cgroup->present)
 		return false;
-	run_path(cgroup, slot, hold, path);
+	cgroup_run_path(cgroup, slot, hold, path);
 	snprintf(file, sizeof file, "%s/cgroup.events", path);
 	fd = open(file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -290,7 +290,7 @@ void cgroup_run_limit(const struct cgroup *cgroup, uint32_t slot, bool hold,
 	char path[CGROUP_PATH_MAX];
 
 	if (cgroup->limits) {
-		run_path(cgroup, slot, hold, path);
+		cgroup_run_path(cgroup, slot, hold, path);
 		limit_v2(path, limits);
 	}
 	for (int i = 0; i < CGROUP_V1_COUNT; i++) {

@@ -36,11 +36,31 @@ int cgroup_run_make(const struct cgroup *cgroup, uint32_t slot, bool hold);
 void cgroup_run_remove(const struct cgroup *cgroup, uint32_t slot, bool hold);
 /* Every process of it gets SIGKILL. */
 void cgroup_run_kill(const struct cgroup *cgroup, uint32_t slot, bool hold);
+/* The same for all runs of the session at once. */
+void cgroup_session_kill(const struct cgroup *cgroup);
 /* Does anything live in it? An absent group is empty. */
 bool cgroup_run_populated(const struct cgroup *cgroup, uint32_t slot,
 			  bool hold);
-/* The same for all runs of the session at once. */
-void cgroup_session_kill(const struct cgroup *cgroup);
+/* Its path, where there is one. */
+void cgroup_run_path(const struct cgroup *cgroup, uint32_t slot, bool hold,
+		     char path[CGROUP_PATH_MAX]);
+
+/* --- by id (cgroup_id.c): a group's inode, never given twice by a kernel ---- */
+
+enum cgroup_life {
+	CGROUP_UNSEEN, /* proves nothing */
+	CGROUP_EMPTY,  /* nothing lives in it; it may be removed, as only empty
+			* ones can be */
+	CGROUP_LIVES,
+};
+/* Finds it wherever it is, if the kernel lets us, or else at `path`. id 0 is
+ * not known. */
+enum cgroup_life cgroup_id_look(const struct cgroup *cgroup, uint64_t id,
+				const char *path);
+void cgroup_id_kill(const struct cgroup *cgroup, uint64_t id, const char *path);
+uint64_t cgroup_root_id(const struct cgroup *cgroup);
+uint64_t cgroup_fd_id(int fd);
+
 /* By the calling process, which joins the v1 groups: its children inherit. */
 void cgroup_run_limit(const struct cgroup *cgroup, uint32_t slot, bool hold,
 		      const struct cgroup_limits *limits);

@@ -37,7 +37,9 @@ struct fencer_proc {
 	bool has_status;
 	int32_t status;     /* wait status of the program */
 	uint64_t kill_ms;   /* end of a polite stop; 0: none */
-	uint64_t gone_ns;   /* dead by its own timer then; 0: must be seen */
+	bool far;           /* of another container, or of a torn row */
+	bool told;          /* that a wish to kill it cannot be confirmed */
+	uint64_t gone_ns;   /* far: dead by its own timer then; 0: has none */
 	struct run_row row;
 };
 
@@ -70,6 +72,7 @@ struct fencer {
 	uint32_t end_count;
 	int epoll, listener, client, timer, signals, watchdog;
 	uint64_t dying_ms;   /* look again at what dies then; 0: nothing does */
+	uint64_t far_ms;     /* look again at runs of other containers then */
 	uint64_t pet_ms;     /* when the watchdog was petted */
 	uint64_t quit_ms;    /* leave then at the latest; 0: stay */
 	bool quit;
@@ -123,6 +126,11 @@ void fencer__runs_prune(struct fencer *f);
 uint32_t fencer__exclusive_count(const struct fencer *f);
 
 void fencer__settle(struct fencer *f);
+/* A far run: proven dead? Killed, as far as it can be reached. What the host
+ * must do where neither will ever be seen is told once. */
+bool fencer__far_dead(const struct fencer *f, uint32_t index);
+void fencer__far_kill(struct fencer *f, uint32_t index);
+void fencer__far_tell(struct fencer *f, uint32_t index);
 
 MUST_CHECK int fencer__socket_open(struct fencer *f, const char *directory,
 				   struct fault *fault);

@@ -11,6 +11,8 @@
 #include "node/lib/log.h"
 
 #define DYING_POLL_MS 2u
+#define FAR_POLL_MS 10u
+#define FAR_LOOK_MS 1000u /* at those that nobody wants dead */
 
 static struct tenure_run *run_of(struct fencer *f, uint32_t index)
 {
@@ -96,8 +98,8 @@ static bool is_dead(struct fencer *f, uint32_t index)
 {
 	struct fencer_proc *p = &f->procs[index];
 
-	if (p->gone_ns != 0)
-		return clock_boottime_ns() >= p->gone_ns;
+	if (p->far)
+		return fencer__far_dead(f, index);
 	if (!p->launcher_dead || !p->init_dead || !p->socket_end)
 		return false;
 	return !p->row.in_cgroup ||
@@ -129,10 +131,12 @@ static void buried(struct fencer *f, uint32_t index)
 	fencer__event(f);
 }
 
-static void look_again(struct fencer *f)
+static void look_again(struct fencer *f, uint32_t after_ms)
 {
-	if (f->dying_ms == 0)
-		f->dying_ms = clock_monotonic_ms() + DYING_POLL_MS;
+	uint64_t at_ms = clock_monotonic_ms() + after_ms;
+
+	if (f->dying_ms == 0 || at_ms < f->dying_ms)
+		f->dying_ms = at_ms;
 }
 
 static void settle_dying(struct fencer *f, uint32_t index)
@@ -140,7 +144,8 @@ static void settle_dying(struct fencer *f, uint32_t index)
 	if (is_dead(f, index))
 		buried(f, index);
 	else
-		look_again(f);
+		look_again(f, f->procs[index].far ? FAR_POLL_MS :
+						    DYING_POLL_MS);
 }
 
 static void kill_all(struct fencer *f, uint32_t index)
@@ -151,10 +156,12 @@ static void kill_all(struct fencer *f, uint32_t index)
 		pidfd_send_signal(p->launcher, SIGKILL, NULL, 0);
 	if (p->init >= 0 && !p->init_dead)
 		pidfd_send_signal(p->init, SIGKILL, NULL, 0);
-	if (p->row.in_cgroup)
+	if (p->far)
+		fencer__far_kill(f, index);
+	else if (p->row.in_cgroup)
 		cgroup_run_kill(&f->cgroup, index, p->row.hold);
 	p->dying = true;
-	look_again(f);
+	look_again(f, DYING_POLL_MS);
 }
 
 void fencer__run_kill(struct fencer *f, uint32_t index)
@@ -201,6 +208,17 @@ void fencer__runs_prune(struct fencer *f)
 	}
 }
 
+/* Their ends are told by nobody. */
+static void far_look(struct fencer *f, uint64_t now_ms)
+{
+	if (now_ms < f->far_ms)
+		return;
+	f->far_ms = now_ms + FAR_LOOK_MS;
+	for (uint32_t i = 0; i < FENCER_RUNS_MAX; i++)
+		if (f->procs[i].used && f->procs[i].far && is_dead(f, i))
+			buried(f, i);
+}
+
 void fencer__runs_poll(struct fencer *f)
 {
 	uint64_t now_ms = clock_monotonic_ms();
@@ -212,6 +230,7 @@ void fencer__runs_poll(struct fencer *f)
 		    now_ms >= p->kill_ms)
 			fencer__run_kill(f, i);
 	}
+	far_look(f, now_ms);
 	if (f->dying_ms == 0 || now_ms < f->dying_ms)
 		return;
 	f->dying_ms = 0;
@@ -264,6 +283,16 @@ static bool make_socket(struct fencer_proc *p, struct launch *launch)
 	       0;
 }
 
+/* Before the row, which names it; empty, it may be left over. */
+static bool make_group(struct fencer *f, uint32_t index, struct launch *launch)
+{
+	struct run_row *row = &f->procs[index].row;
+
+	launch->cgroup_fd = cgroup_run_make(&f->cgroup, index, row->hold);
+	row->cgroup = cgroup_fd_id(launch->cgroup_fd);
+	return !row->in_cgroup || row->cgroup != 0;
+}
+
 /* The row is durable, the group is there: the launcher is made. */
 static bool make_launcher(struct fencer *f, uint32_t index,
 			  struct launch *launch)
@@ -271,14 +300,6 @@ static bool make_launcher(struct fencer *f, uint32_t index,
 	struct fencer_proc *p = &f->procs[index];
 	pid_t pid;
 
-	if (p->row.in_cgroup) {
-		launch->cgroup_fd = cgroup_run_make(&f->cgroup, index,
-						    p->row.hold);
-		if (launch->cgroup_fd < 0)
-			return false;
-	} else {
-		cgroup_run_make(&f->cgroup, index, p->row.hold);
-	}
 	if (!make_socket(p, launch) ||
 	    !fencer__watch(f, p->socket, SOURCE_RUN, index))
 		return false;
@@ -318,7 +339,8 @@ enum fencer_code fencer__run_start(struct fencer *f, struct tenure_run *run,
 	launch.socket = -1;
 	launch.cgroup_fd = -1;
 	memcpy(launch.files, files, sizeof launch.files);
-	done = run_table_write(&f->table, index, &p->row, true) == 0 &&
+	done = make_group(f, index, &launch) &&
+	       run_table_write(&f->table, index, &p->row, true) == 0 &&
 	       make_launcher(f, index, &launch);
 	*error = errno;
 	shut(&launch.socket);

@@ -134,38 +134,57 @@ static const char *settle_near(struct fencer *f, uint32_t slot,
 	return "killed";
 }
 
-/* Of this kernel, but another container: its processes cannot be seen from
- * here. An exclusive run dies by its launcher's timer; a held one is unknown. */
+/* Of this kernel, but another container. The run's own empty
+ * group is proof; an exclusive run dies by its launcher's timer besides;
+ * a held one that may live is unknown. */
 static const char *settle_far(struct fencer *f, uint32_t slot,
 			      const struct run_row *row)
 {
 	struct fencer_proc *p;
 
-	if (row->hold) {
-		enter(f, slot, row, true, TENURE_RUN_UNKNOWN);
-		return "unknown";
+	p = enter(f, slot, row, row->hold, TENURE_RUN_UNKNOWN);
+	p->far = true;
+	if (fencer__far_dead(f, slot)) {
+		tenure_dead(&f->tenure, &f->tenure.runs[slot]);
+		p->used = false;
+		drop(f, slot);
+		cgroup_run_remove(&f->cgroup, slot, row->hold);
+		return "dead: its group is empty";
 	}
-	p = enter(f, slot, row, false, TENURE_RUN_UNKNOWN);
+	if (row->hold)
+		return fencer__far_tell(f, slot), "unknown";
 	p->gone_ns = f->head.deadline_ns == UINT64_MAX ?
-			     UINT64_MAX :
+			     0 :
 			     f->head.deadline_ns +
 				     (uint64_t)f->k_ms * NS_PER_MS;
 	fencer__run_kill(f, slot);
 	return "waited for until its launcher's timer has expired";
 }
 
-/* A torn row tells nothing, its slot's groups do: every run is in one. */
+/* A torn row tells nothing. If every run had a group under one root, that
+ * root's and the slot's groups do. */
+static bool torn_dead(struct fencer *f, uint32_t slot)
+{
+	uint64_t root = f->head.cgroup_root;
+
+	if (root != 0 && root == cgroup_root_id(&f->cgroup))
+		return groups_empty(f, slot);
+	return cgroup_id_look(&f->cgroup, root, f->cgroup.root) ==
+	       CGROUP_EMPTY;
+}
+
 static const char *settle_torn(struct fencer *f, uint32_t slot, bool rebooted)
 {
 	struct run_row row;
 
-	if (rebooted || (f->cgroup.present && groups_empty(f, slot))) {
+	if (rebooted || torn_dead(f, slot)) {
 		drop(f, slot);
 		return "torn, and dead";
 	}
 	memset(&row, 0, sizeof row);
 	row.hold = true;
-	enter(f, slot, &row, true, TENURE_RUN_UNKNOWN);
+	enter(f, slot, &row, true, TENURE_RUN_UNKNOWN)->far = true;
+	fencer__far_tell(f, slot);
 	return "torn, and unknown";
 }
 
@@ -240,6 +259,7 @@ static bool take_head(struct fencer *f)
 void fencer__settle(struct fencer *f)
 {
 	bool rebooted = take_head(f);
+	uint64_t root;
 
 	for (uint32_t slot = 0; slot < FENCER_RUNS_MAX; slot++)
 		settle_slot(f, slot, rebooted);
@@ -251,6 +271,12 @@ void fencer__settle(struct fencer *f)
 	f->head.boot = f->machine.boot;
 	if (f->head.deadline_ns == UINT64_MAX && f->tenure.run_count == 0)
 		f->head.deadline_ns = 0;
+	/* What is left is under the root of before, or it is not known. */
+	root = cgroup_root_id(&f->cgroup);
+	if (f->tenure.run_count == 0)
+		f->head.cgroup_root = root;
+	else if (f->head.cgroup_root != root)
+		f->head.cgroup_root = 0;
 	if (run_table_head_write(&f->table, &f->head, true) != 0)
 		log_error("settle", "run table: %s", strerror(errno));
 }

@@ -30,4 +30,7 @@ void machine_close(struct machine *machine);
 #define PROCESS_UNSEEN UINT64_MAX
 uint64_t process_start(uint32_t pid);
 
+/* This capability, in the initial user namespace. */
+bool machine_capable(unsigned capability);
+
 #endif

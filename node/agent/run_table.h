@@ -25,6 +25,7 @@ struct run_row {
 	/* 0 until they are known; without them no program was let go. */
 	uint32_t launcher, init;
 	uint64_t launcher_start, init_start;
+	uint64_t cgroup; /* id of its group; 0: none, or not known */
 };
 
 /* What outlives the fencer besides rows: the kernel that last used the table,
@@ -35,6 +36,8 @@ struct run_table_head {
 	uint64_t deadline_ns; /* CLOCK_BOOTTIME of that kernel */
 	uint64_t gen;
 	stamp_t prev_max;     /* of this gen and boot */
+	uint64_t cgroup_root; /* id of the group over all rows' groups; 0: some
+			       * row has none, or one elsewhere */
 };
 
 struct run_table {
