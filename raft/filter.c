@@ -254,6 +254,17 @@ static int receive_install(struct replica *r, struct raft_message *message)
 	return engine_receive(r, message, NULL);
 }
 
+/* T14: before the core looks whether it is a candidate at all, it reads "in
+ * pre-vote" out of a union: in a follower that is a byte of a pointer, and
+ * chance decided whether a late result raises the term. Only a candidate has
+ * a use for it. */
+static int receive_vote_result(struct replica *r, struct raft_message *message)
+{
+	if (filter_on(r, 14) && raft_state(&r->raft) != RAFT_CANDIDATE)
+		return 0;
+	return engine_receive(r, message, NULL);
+}
+
 int filter_receive(struct replica *r, struct raft_message *message,
 		   struct log_entry **entries)
 {
@@ -267,6 +278,7 @@ int filter_receive(struct replica *r, struct raft_message *message,
 	case RAFT_INSTALL_SNAPSHOT:
 		return receive_install(r, message);
 	case RAFT_REQUEST_VOTE_RESULT:
+		return receive_vote_result(r, message);
 	case RAFT_TIMEOUT_NOW:
 	default:
 		return engine_receive(r, message, NULL);
