@@ -332,6 +332,36 @@ static void t13_change_waits_for_a_commit_of_the_term(void **state)
 	assert_int_equal(appended_before_own_commit(OFF(13)), 1);
 }
 
+/* --- T14 -------------------------------------------------------------------- */
+
+/* A pre-vote's late answer names a term that nobody may ever have. To a leader
+ * it must be nothing; the core takes it for a vote's, as its own union says. */
+static bool unseated_by_late_answer(uint32_t off)
+{
+	struct replica_status before, after;
+	uint8_t frame[10] = { 6 }; /* vote result: term, flags */
+	struct lab_replica *leader;
+	struct lab lab;
+
+	leader = up(&lab, 3, off);
+	lab_run(&lab, 100);
+	replica_status(leader->replica, &before);
+	put_u64(frame + 1, before.term + 5);
+	frame[9] = 2; /* pre-vote, refused */
+	replica_link_frame(leader->replica, leader == &lab.replicas[0] ? 2 : 1,
+			   frame, sizeof frame);
+	replica_status(leader->replica, &after);
+	lab_close(&lab);
+	return after.term != before.term || after.state != REPLICA_LEADER;
+}
+
+static void t14_only_candidates_hear_of_votes(void **state)
+{
+	(void)state;
+	assert_false(unseated_by_late_answer(0));
+	assert_true(unseated_by_late_answer(OFF(14)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +371,7 @@ int main(void)
 		cmocka_unit_test(t8_late_rejection_does_not_stop_replication),
 		cmocka_unit_test(t9_timer_does_not_spin),
 		cmocka_unit_test(t13_change_waits_for_a_commit_of_the_term),
+		cmocka_unit_test(t14_only_candidates_hear_of_votes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
