@@ -3,7 +3,7 @@
 # make                build into build/gcc
 # make demo           the whole promise with real processes (DEMO_PORT=4600)
 # make test           all tests
-# make bench | sim    figures | the simulator alone
+# make bench | sim    figures | the whole system, simulated (SEEDS= MINUTES=)
 # make install        PREFIX=/usr/local DESTDIR=
 # make clean          remove build/
 #
@@ -31,7 +31,7 @@ B := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(MUTANT)
 # What is missing is installed before the first line is compiled. Asking takes
 # a few hundredths of a second, and no stamp can be wrong about this machine.
 DEPS ?= auto
-TEST_GOALS := test check unit bench sim
+TEST_GOALS := test check unit bench sim sim-raft
 NEEDS := $(if $(filter $(TEST_GOALS),$(MAKECMDGOALS))$(findstring clang,$(CC)),--test)
 NO_BUILD := clean help install-deps
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
@@ -78,7 +78,7 @@ PROGRAMS := $(foreach p,berthd:node/replica/main berth-agent:node/agent/agent_ma
 
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all test check unit demo bench bench-fence sim clean install install-deps help lib
+.PHONY: all test check unit demo bench bench-fence sim sim-raft clean install install-deps help lib
 all: $(PROGRAMS) $(ARCHIVES)
 lib: $(ARCHIVES)
 
@@ -143,11 +143,15 @@ bench: all $(TOOLS)
 	$Qtests/bench/run $B
 bench-fence: $B/berth-fencer
 	$Qtests/bench/fence $B $(or $(TRIALS),1000)
-# SEEDS=n seeds from SEED=m on, at most MINUTES; SEED alone runs that one.
-sim: $B/tests/sim/main
-	$Q$B/tests/sim/main $(if $(SEEDS),--seeds $(SEEDS)) \
-		$(if $(SEED),$(if $(SEEDS),--first,--seed) $(SEED)) \
-		$(if $(MINUTES),--minutes $(MINUTES))
+# The whole system, or the replica engine alone: SEEDS=n seeds from SEED=m on,
+# at most MINUTES; SEED alone runs that one.
+SIM_OPTIONS = $(if $(SEEDS),--seeds $(SEEDS)) \
+	$(if $(SEED),$(if $(SEEDS),--first,--seed) $(SEED)) \
+	$(if $(MINUTES),--minutes $(MINUTES))
+sim: $B/tests/sim/whole/main
+	$Q$< --quiet $(SIM_OPTIONS)
+sim-raft: $B/tests/sim/main
+	$Q$< $(SIM_OPTIONS)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
