@@ -43,8 +43,8 @@ static int fetch(struct cli *cli, const struct eth_key *key, const char *hash,
 				key->address);
 	else if (!json_is_object(*content))
 		code = cli_fail(CLI_FAILED, "the message has no content");
-	else
-		json_incref(*content);
+	/* The answer owns it: ours is a reference, or none. */
+	*content = code ? NULL : json_incref(*content);
 	json_decref(answer);
 	return code;
 }
