@@ -4,6 +4,7 @@
 # make demo           the whole promise with real processes (DEMO_PORT=4600)
 # make test           all tests
 # make bench | sim    figures | the whole system, simulated (SEEDS= MINUTES=)
+# make mutants        each rule left out, one scenario must notice
 # make install        PREFIX=/usr/local DESTDIR=
 # make clean          remove build/
 #
@@ -31,7 +32,7 @@ B := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(MUTANT)
 # What is missing is installed before the first line is compiled. Asking takes
 # a few hundredths of a second, and no stamp can be wrong about this machine.
 DEPS ?= auto
-TEST_GOALS := test check unit bench sim sim-raft
+TEST_GOALS := test check unit bench sim sim-raft mutants mutants-search
 NEEDS := $(if $(filter $(TEST_GOALS),$(MAKECMDGOALS))$(findstring clang,$(CC)),--test)
 NO_BUILD := clean help install-deps
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
@@ -134,8 +135,23 @@ $B/tests/sim/whole/main: $(call objects,tests/sim/whole) $B/tests/sim/disk.o \
 		$B/libnode.a $B/libreplica.a $B/libfsm.a
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
+# How to compile and link here, for tests/mutants.
+define FLAGS_TEXT
+CC=$(CC)
+CFLAGS=$(CFLAGS_ALL)
+LDFLAGS=$(LDFLAGS_ALL)
+ARCHIVES=$B/libtestkit.a $(ARCHIVES)
+LIBS=$(LIBS_ALL)
+endef
+.PHONY: mutants FORCE
+$B/flags: FORCE
+	@mkdir -p $B
+	$(file >$@,$(FLAGS_TEXT))
+mutants: $(UNITS) $B/tests/sim/whole/main $B/flags
+	$Qtests/mutants/run $B $(MUTANTS_OPTIONS)
+
 unit: $(UNITS)
-test check: all $(UNITS) $(TOOLS)
+test check: all $(UNITS) $(TOOLS) $B/flags
 	$Qtests/run $B
 demo: all
 	$Qdeploy/demo $B
@@ -161,7 +177,7 @@ install-deps:
 clean:
 	rm -rf build
 help:
-	@sed -n '1,16s/^# \{0,1\}//p' Makefile
+	@sed -n '1,17s/^# \{0,1\}//p' Makefile
 
 # The lease protocol alone, state by state (tests/model/README.md).
 .PHONY: model

@@ -29,6 +29,7 @@ struct script {
 	struct fsm_effect effects[EFFECTS_MAX];
 	uint32_t effect_count, effect_seen;
 	bool effect_asked;
+	int effect_line; /* of the last "=" */
 	struct { char name[32]; uint64_t value; } variables[VARIABLES_MAX];
 	uint32_t variable_count;
 	char *words[WORDS_MAX];
@@ -942,6 +943,7 @@ static void ask_effect(struct script *t)
 	int at = 2;
 
 	t->effect_asked = true;
+	t->effect_line = t->line;
 	if (strcmp(word_at(t, 1), "none") == 0) {
 		if (t->effect_count > 0)
 			fail(t, "there was %s",
@@ -1004,17 +1006,27 @@ static void split_line(struct script *t, char *line)
 	}
 }
 
+/* Who tells effects tells them all. */
+static void effects_end(struct script *t)
+{
+	int line = t->line;
+
+	if (t->effect_asked && t->effect_seen < t->effect_count) {
+		t->line = t->effect_line;
+		fail(t, "the command had one more effect: %s",
+		     fsm_effect_name(t->effects[t->effect_seen].type));
+		t->line = line;
+	}
+	t->effect_asked = false;
+}
+
 static void run_line(struct script *t, char *line)
 {
 	split_line(t, line);
 	if (t->word_count == 0)
 		return;
-	if (t->effect_asked && strcmp(t->words[0], "=") != 0) {
-		if (t->effect_seen < t->effect_count)
-			fail(t, "the command before had one more effect: %s",
-			     fsm_effect_name(t->effects[t->effect_seen].type));
-		t->effect_asked = false;
-	}
+	if (strcmp(t->words[0], "=") != 0)
+		effects_end(t);
 	for (size_t i = 0; i < COUNT_OF(verbs); i++)
 		if (strcmp(verbs[i].word, t->words[0]) == 0) {
 			verbs[i].run(t);
@@ -1023,7 +1035,8 @@ static void run_line(struct script *t, char *line)
 	fail(t, "no such verb: %s", t->words[0]);
 }
 
-bool fsm_script_run(const char *path, char *message, size_t size)
+/* Goes on after a line that failed if `failures` is given, and counts them. */
+static bool run(const char *path, char *message, size_t size, int *failures)
 {
 	struct script t = {.path = path, .message = message,
 			   .message_size = size};
@@ -1036,14 +1049,37 @@ bool fsm_script_run(const char *path, char *message, size_t size)
 	while (file && !t.failed && fgets(line, sizeof line, file)) {
 		t.line++;
 		run_line(&t, line);
+		if (t.failed && failures) {
+			printf("%s\n", message);
+			(*failures)++;
+			t.failed = false;
+		}
 	}
-	if (!t.failed && t.effect_asked && t.effect_seen < t.effect_count)
-		fail(&t, "the last command had one more effect: %s",
-		     fsm_effect_name(t.effects[t.effect_seen].type));
+	if (!t.failed)
+		effects_end(&t);
 	if (file)
 		fclose(file);
 	fsm_close(t.fsm);
 	return !t.failed;
+}
+
+bool fsm_script_run(const char *path, char *message, size_t size)
+{
+	return run(path, message, size, NULL);
+}
+
+int fsm_script_report(const char *path)
+{
+	char message[512];
+	int failures = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0); /* a panic must not swallow it */
+	if (!run(path, message, sizeof message, &failures)) {
+		printf("%s\n", message);
+		failures++;
+	}
+	printf("%s: %d failed\n", path, failures);
+	return failures;
 }
 
 static int is_script(const struct dirent *entry)

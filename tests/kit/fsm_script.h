@@ -27,6 +27,9 @@
 
 /* Runs one file. False: `message` says file, line, and what was seen. */
 bool fsm_script_run(const char *path, char *message, size_t size);
+/* Runs one file to its end, printing "FILE:LINE: what" for each line that
+ * fails; gives how many. */
+int fsm_script_report(const char *path);
 /* Runs every .txt of a folder; prints what fails; gives how many failed, or -1
  * if there is none. */
 int fsm_script_run_all(const char *folder);

@@ -285,6 +285,44 @@ static void test_marks_are_bounded(void **state)
 	assert_int_equal(tenure_deadline(&t), 200 + TTL);
 }
 
+/* R10: who is late asks for no more time, even before its tick. */
+static void test_no_heartbeat_past_the_deadline(void **state)
+{
+	uint64_t seq;
+
+	(void)state;
+	open_session(0, 0, SESSION);
+	assert_int_equal(tenure_mark(&t, TTL, &seq), FENCER_PAST_DEADLINE);
+	mark(TTL - 1);
+}
+
+/* 2.6: messages with session 0 match nothing. */
+static void test_session_zero_matches_nothing(void **state)
+{
+	struct agent_reply m = reply_of(0, 10, 10);
+
+	(void)state;
+	m.has_desired = true;
+	assert_int_equal(hear(0, &m), FENCER_STALE);
+	assert_false(took);
+	assert_int_equal(t.version, 0);
+}
+
+/* R13: what was desired in one session is nothing in the next. */
+static void test_desired_set_ends_with_its_session(void **state)
+{
+	struct desired_row row = want(1, 1500, false);
+	struct tenure_run *run;
+
+	(void)state;
+	open_session(0, 0, SESSION);
+	set(100, SESSION + 10, SESSION, &row, 1);
+	tenure_end(&t);
+	open_session(200, SESSION, SESSION + 100);
+	assert_int_equal(gate(300, 1, 1500, &run), FENCER_NOT_DESIRED);
+	assert_int_equal(tenure_applied(&t), 0);
+}
+
 /* H1: a delayed older set inside the session starts nothing. */
 static void test_older_set_is_ignored(void **state)
 {
@@ -402,6 +440,7 @@ static void test_gate(void **state)
 	assert_int_equal(gate(1, 1, 1500, &run), FENCER_NOT_DESIRED);
 	set(100, SESSION + 10, SESSION, rows, 2);
 	assert_int_equal(gate(100, 1, 1499, &run), FENCER_NOT_DESIRED);
+	assert_int_equal(gate(100, 3, 1500, &run), FENCER_NOT_DESIRED);
 	assert_int_equal(tenure_gate(&t, 100, &program, GEN - 1, 1500, &run),
 			 FENCER_NOT_DESIRED);
 	assert_int_equal(gate(TTL, 1, 1500, &run), FENCER_PAST_DEADLINE);
@@ -474,6 +513,36 @@ static void test_hello_needs_the_dead(void **state)
 	assert_int_equal(tenure_hello(&t, nonce_b), FENCER_OK);
 }
 
+/* R15: a held start that is still queued counts as alive: nothing is started
+ * between drawing held[] and the adoption. */
+static void test_hello_needs_no_queued_start(void **state)
+{
+	struct desired_row row = want(1, 1500, true);
+	struct tenure_run *run;
+
+	(void)state;
+	open_session(0, 0, SESSION);
+	set(100, SESSION + 10, SESSION, &row, 1);
+	assert_int_equal(gate(100, 1, 1500, &run), FENCER_OK);
+	assert_true(tenure_tick(&t, TTL));
+	assert_int_equal(tenure_hello(&t, nonce_b), FENCER_NOT_DEAD);
+	tenure_dead(&t, run);
+	assert_int_equal(tenure_hello(&t, nonce_b), FENCER_OK);
+	assert_int_equal(t.held_count, 0);
+}
+
+/* R10: nonce := 0. What was asked for before the end opens nothing. */
+static void test_goodbye_forgets_the_nonce(void **state)
+{
+	(void)state;
+	assert_int_equal(tenure_hello(&t, nonce_a), FENCER_OK);
+	assert_int_equal(challenge(nonce_a, GEN, PREV), FENCER_OK);
+	tenure_register_mark(&t, 100);
+	tenure_end(&t);
+	assert_int_equal(adopt(nonce_a, 101, SESSION), FENCER_STALE);
+	assert_int_equal(t.session, 0);
+}
+
 /* H22: one nonce, one prev. */
 static void test_second_challenge_is_ignored(void **state)
 {
@@ -495,6 +564,7 @@ static void test_one_adoption(void **state)
 	assert_int_equal(tenure_hello(&t, nonce_a), FENCER_OK);
 	assert_int_equal(adopt(nonce_a, 1, SESSION), FENCER_STALE);
 	assert_int_equal(challenge(nonce_a, GEN, PREV), FENCER_OK);
+	assert_int_equal(adopt(nonce_a, 1, SESSION), FENCER_STALE);
 	tenure_register_mark(&t, 100);
 	assert_int_equal(adopt(nonce_b, 101, SESSION), FENCER_STALE);
 	assert_int_equal(adopt(nonce_a, 101, SESSION), FENCER_OK);
@@ -638,6 +708,24 @@ static void test_kept_run(void **state)
 	assert_int_equal(tenure_applied(&t), SESSION + 110);
 }
 
+/* R14: kept[] is no set, and the death of a run in it makes none of it. */
+static void test_kept_run_dies(void **state)
+{
+	struct tenure_run *run = start_both(0);
+	struct hash program = hash_of(1), exclusive = hash_of(2);
+
+	(void)state;
+	tenure_end(&t);
+	tenure_dead(&t, tenure_find(&t, &exclusive, GEN, 1501));
+	assert_int_equal(tenure_hello(&t, nonce_b), FENCER_OK);
+	assert_int_equal(challenge(nonce_b, GEN, SESSION), FENCER_OK);
+	tenure_register_mark(&t, 5000);
+	assert_int_equal(adopt_kept(nonce_b, 5001, SESSION + 100, &program, 1),
+			 FENCER_OK);
+	tenure_dead(&t, run);
+	assert_int_equal(tenure_applied(&t), 0);
+}
+
 /* R23: a held run that is not kept dies before the first heartbeat. */
 static void test_run_that_is_not_kept(void **state)
 {
@@ -741,6 +829,9 @@ int main(void)
 		STORY(test_got_ack),
 		STORY(test_no_ack_ends_the_session),
 		STORY(test_marks_are_bounded),
+		STORY(test_no_heartbeat_past_the_deadline),
+		STORY(test_session_zero_matches_nothing),
+		STORY(test_desired_set_ends_with_its_session),
 		STORY(test_older_set_is_ignored),
 		STORY(test_reply_without_set),
 		STORY(test_applied_is_zero_after_adoption),
@@ -749,6 +840,8 @@ int main(void)
 		STORY(test_gate),
 		STORY(test_gate_is_bounded),
 		STORY(test_hello_needs_the_dead),
+		STORY(test_hello_needs_no_queued_start),
+		STORY(test_goodbye_forgets_the_nonce),
 		STORY(test_second_challenge_is_ignored),
 		STORY(test_one_adoption),
 		STORY(test_adopts_only_above_every_prev),
@@ -758,6 +851,7 @@ int main(void)
 		STORY(test_adoption_in_another_gen),
 		STORY(test_held_run_survives_the_deadline),
 		STORY(test_kept_run),
+		STORY(test_kept_run_dies),
 		STORY(test_run_that_is_not_kept),
 		STORY(test_found_runs),
 		STORY(test_watchdog),

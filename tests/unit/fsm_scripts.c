@@ -31,12 +31,15 @@ static void a_wrong_scenario_is_told(void **state)
 	remove(path);
 }
 
-int main(void)
+/* With a file as argument: that one alone, and each line that fails. */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_scenario_goes_as_told),
 		cmocka_unit_test(a_wrong_scenario_is_told),
 	};
 
+	if (argc == 2)
+		return fsm_script_report(argv[1]) == 0 ? 0 : 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,11 +14,14 @@ static void every_situation_is_decided_as_told(void **state)
 	assert_int_equal(fsm_script_run_all("tests/place"), 0);
 }
 
-int main(void)
+/* With a file as argument: that one alone, and each line that fails. */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_situation_is_decided_as_told),
 	};
 
+	if (argc == 2)
+		return fsm_script_report(argv[1]) == 0 ? 0 : 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
