@@ -11,6 +11,7 @@
 struct peer_row {
 	uint64_t id;
 	char *address, *http;
+	bool joins;
 };
 
 struct crn_row {
@@ -24,6 +25,8 @@ static const struct config_setting peer_settings[] = {
 	  .offset = offsetof(struct peer_row, address) },
 	{ .path = "http", .kind = CONFIG_STRING,
 	  .offset = offsetof(struct peer_row, http) },
+	{ .path = "joins", .kind = CONFIG_BOOL,
+	  .offset = offsetof(struct peer_row, joins) },
 };
 
 static const struct config_setting crn_settings[] = {
@@ -54,6 +57,7 @@ static const struct config_setting settings[] = {
 	  .row_settings = COUNT_OF(peer_settings),
 	  .row_size = sizeof(struct peer_row), AT(peers) },
 	{ .path = "bootstrap", .kind = CONFIG_BOOL, AT(bootstrap) },
+	{ .path = "join", .kind = CONFIG_BOOL, AT(join) },
 	{ .path = "election_ms", .kind = CONFIG_UINT, .min = 100,
 	  .max = 60000, AT(election_ms) },
 	{ .path = "watchdog_none_ok", .kind = CONFIG_BOOL,
@@ -155,16 +159,45 @@ static int take_peer(const char *file, const struct peer_row *row,
 	if (code != 0)
 		return code;
 	out->id = row->id;
+	out->joins = row->joins;
 	out->raft_port = raft.port;
 	out->http_port = http.port;
 	snprintf(out->host, sizeof out->host, "%s", raft.host);
 	return 0;
 }
 
+/* R18: an id that founded the cluster, or was ever a member, is bound to its
+ * disk; an empty one comes in under a new id. And a list with joiners is of a
+ * cluster that lives: nothing founds it a second time. */
+static int take_start(const char *file, struct conf *conf,
+		      const struct peer_row *own, struct fault *fault)
+{
+	const unsigned long long id = conf->id;
+
+	if (conf->join && conf->bootstrap)
+		return fault_set(fault, BERTH_INVALID,
+				 "%s: bootstrap and join: a replica founds a "
+				 "cluster or joins one, not both", file);
+	if (conf->join && !own->joins)
+		return fault_set(fault, BERTH_INVALID,
+				 "%s: join: replica %llu is listed in peers as "
+				 "a founding member; an empty directory joins "
+				 "under an id that was never used, whose row "
+				 "says joins = true in every replica's file",
+				 file, id);
+	if (conf->bootstrap && own->joins)
+		return fault_set(fault, BERTH_INVALID,
+				 "%s: bootstrap: replica %llu joins (see "
+				 "peers): it starts with join = true", file,
+				 id);
+	for (uint32_t i = 0; i < conf->peers.count; i++)
+		conf->founded |= conf->replicas[i].joins;
+	return 0;
+}
+
 static int take_peers(const char *file, struct conf *conf, struct fault *fault)
 {
-	const struct peer_row *rows = conf->peers.rows;
-	bool ourselves = false;
+	const struct peer_row *rows = conf->peers.rows, *own = NULL;
 	int code;
 
 	for (uint32_t i = 0; i < conf->peers.count; i++) {
@@ -177,14 +210,15 @@ static int take_peers(const char *file, struct conf *conf, struct fault *fault)
 						 "%s: peers: id %llu twice",
 						 file, (unsigned long long)
 						 rows[i].id);
-		ourselves |= rows[i].id == conf->id;
+		if (rows[i].id == conf->id)
+			own = &rows[i];
 	}
 	conf->replica_count = conf->peers.count;
-	if (!ourselves)
+	if (!own)
 		return fault_set(fault, BERTH_INVALID,
 				 "%s: peers: our own id %llu is missing", file,
 				 (unsigned long long)conf->id);
-	return 0;
+	return take_start(file, conf, own, fault);
 }
 
 static int take_crns(const char *file, struct conf *conf, struct fault *fault)

@@ -15,13 +15,14 @@ struct conf {
 	/* As read; freed by conf_fini. */
 	char *cluster, *directory, *pki, *listen, *http, *admin_tls, *profile;
 	uint64_t id, election_ms, ccn_poll_ms;
-	bool bootstrap, watchdog_none_ok, unfenced_hold_ok;
+	bool bootstrap, join, watchdog_none_ok, unfenced_hold_ok;
 	struct config_list peers, crns;
 	char **ccns, **channels;
 	/* Derived. */
 	struct conf_address listen_at, http_at, admin_at;
 	struct core_peer replicas[CORE_PEERS_MAX];
 	uint32_t replica_count;
+	bool founded; /* peers names joiners: never bootstrap it again */
 	struct edge_crn *allowed;
 	uint32_t allowed_count;
 	struct fsm_config initial;

@@ -255,6 +255,19 @@ static bool bytes_write(void *ctx, const void *data, size_t size)
 	return true;
 }
 
+/* A disk id and no log; the engine follows once it is added. */
+static int join(struct core *core, struct fault *fault)
+{
+	int code = replica_bootstrap(&core->io, &core->config.replica, NULL, 0,
+				     NULL, 0, fault);
+
+	if (code == 0)
+		log_info("raft", "this replica is new and waits to be added: "
+			 "berth member add %llu",
+			 (unsigned long long)core->config.replica.id);
+	return code == BERTH_EXISTS ? 0 : code;
+}
+
 /* The log of a new cluster begins with its configuration, the same bytes on
  * every member. */
 static int bootstrap(struct core *core, struct fault *fault)
@@ -264,6 +277,8 @@ static int bootstrap(struct core *core, struct fault *fault)
 	struct byte_sink sink = { &bytes, bytes_write };
 	int code;
 
+	if (core->config.join)
+		return join(core, fault);
 	if (!core->config.bootstrap)
 		return 0;
 	first.config = core->config.initial;

@@ -22,6 +22,7 @@ struct core_peer {
 	char host[64];
 	uint16_t raft_port; /* its TLS listener: raft, peer and agent protocols */
 	uint16_t http_port; /* its plain HTTP, told to clients */
+	bool joins;         /* not one of those that founded the cluster */
 };
 
 struct core_config {
@@ -30,7 +31,9 @@ struct core_config {
 	struct fsm_config initial; /* bootstrap's Config entry */
 	struct replica_member members[REPLICA_MEMBERS_MAX];
 	uint32_t member_count;
-	bool bootstrap; /* make the directory if it is empty */
+	/* If the directory is empty: make it one of a founding member, or of
+	 * one that joins and waits to be added. Neither: refused (R18). */
+	bool bootstrap, join;
 	uint32_t audit_entries; /* between two hashes; 0: as all others do */
 };
 

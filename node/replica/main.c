@@ -222,18 +222,21 @@ static int open_core(struct daemon *d, struct fault *fault)
 			.max_inflight = 256,
 		},
 		.initial = conf->initial,
-		.member_count = conf->replica_count,
-		.bootstrap = conf->bootstrap,
+		.bootstrap = conf->bootstrap && !conf->founded,
+		.join = conf->join,
 	};
 	struct core_events events;
 	int code;
 
 	snprintf(config.replica.cluster, sizeof config.replica.cluster, "%s",
 		 conf->cluster);
-	for (uint32_t i = 0; i < conf->replica_count; i++) {
-		config.members[i].id = conf->replicas[i].id;
-		config.members[i].role = ROLE_VOTER;
-	}
+	for (uint32_t i = 0; i < conf->replica_count; i++)
+		if (!conf->replicas[i].joins)
+			config.members[config.member_count++] =
+				(struct replica_member){
+					.id = conf->replicas[i].id,
+					.role = ROLE_VOTER,
+				};
 	edge_core_events(d->edge, &events, on_fatal, d);
 	code = core_open(&d->core, &config, &d->loop, &events, fault);
 	if (code != 0)

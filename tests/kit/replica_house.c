@@ -234,7 +234,7 @@ static void configure(struct house *h)
 	struct core_config *core = &h->core_config;
 
 	h->peers[0] = (struct core_peer){ 1, "127.0.0.1", h->port,
-					  (uint16_t)(h->port + 1) };
+					  (uint16_t)(h->port + 1), false };
 	h->edge_config = (struct edge_config){
 		.cluster = "test", .directory = h->directory, .pki = h->pki,
 		.tls = h->tls, .id = 1, .listen_host = "127.0.0.1",

@@ -89,6 +89,27 @@ static void test_each_refusal_names_its_setting(void **state)
 	refused("id = 1;\n", "id = ;\n", ":1"); /* syntax: the line */
 }
 
+/* R18: who founds, who joins, and never both. */
+static void test_founding_and_joining(void **state)
+{
+	static char text[4096];
+	const char *at = strstr(good, "} );\nccns");
+	struct fault fault;
+	struct conf conf;
+
+	(void)state;
+	snprintf(text, sizeof text, "%.*sjoins = true; %s", (int)(at - good),
+		 good, at);
+	assert_int_equal(load(text, &conf, &fault), 0);
+	assert_true(conf.bootstrap && conf.founded && conf.replicas[1].joins);
+	assert_false(conf.replicas[0].joins);
+	conf_fini(&conf);
+	refused("bootstrap = true;", "bootstrap = true; join = true;",
+		"not both");
+	refused("bootstrap = true;", "join = true;", "founding member");
+	refused("7101\"; },", "7101\"; joins = true; },", "join = true");
+}
+
 static void test_profiles_keep_the_formula(void **state)
 {
 	static const char *const names[] = { "fast", "default", "calm" };
@@ -114,6 +135,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good_file),
 		cmocka_unit_test(test_each_refusal_names_its_setting),
+		cmocka_unit_test(test_founding_and_joining),
 		cmocka_unit_test(test_profiles_keep_the_formula),
 	};
 
