@@ -130,6 +130,11 @@ void cli_progress_end(struct cli *cli, const char *outcome);
 		 int argc, char **argv)
 CLI_COMMAND(cmd_cluster_status);
 CLI_COMMAND(cmd_replica_list);
+CLI_COMMAND(cmd_member_add);
+CLI_COMMAND(cmd_member_promote);
+CLI_COMMAND(cmd_member_demote);
+CLI_COMMAND(cmd_member_remove);
+CLI_COMMAND(cmd_member_transfer);
 CLI_COMMAND(cmd_crn_list);
 CLI_COMMAND(cmd_crn_show);
 CLI_COMMAND(cmd_crn_fence_confirm);

@@ -32,6 +32,8 @@ static const struct api_route routes[] = {
 	{ .method = "GET", .path = "/admin/v1/replicas",
 	  .consistency = LINEARIZABLE, .copy = COPY_STATUS | COPY_REPLICA,
 	  .render = api_replicas },
+	{ .method = "POST", .path = "/admin/v1/members", .mutation = true,
+	  .handle = api_change_member },
 	{ .method = "GET", .path = "/admin/v1/crns",
 	  .consistency = LINEARIZABLE, .collection = COLLECTION_CRNS,
 	  .view = api_crns },

@@ -229,6 +229,7 @@ void api_door(struct api_request *request);
 void api_logs(struct api_request *request);
 void api_events(struct api_request *request);
 void api_intake(struct api_request *request);
+void api_change_member(struct api_request *request);
 void api_put_programs(struct api_request *request);
 void api_forget_program(struct api_request *request);
 void api_put_crn(struct api_request *request);

@@ -117,6 +117,7 @@ static void plain_http_changes_nothing(void **state)
 	static const char *const rows[][2] = {
 		{ "POST", "/admin/v1/programs" },
 		{ "DELETE", "/admin/v1/programs/" HASH },
+		{ "POST", "/admin/v1/members" },
 		{ "PUT", "/admin/v1/crns/" HASH },
 		{ "DELETE", "/admin/v1/crns/" CRN },
 		{ "POST", "/admin/v1/crns/" CRN "/fence-confirm" },
@@ -265,6 +266,40 @@ static void a_batch_is_answered_row_by_row(void **state)
 	assert_int_equal(json_array_size(house_json(&h, "programs")), 200);
 }
 
+static void member(const char *body, int status, const char *code)
+{
+	change("POST", "/admin/v1/members", body);
+	if (h.status != status || strcmp(house_text(&h, "error"), code) != 0)
+		fail_msg("%s: %s", body, h.body);
+}
+
+/* What one replica alone can refuse; the rest is e2e/members'. */
+static void members_are_not_changed_lightly(void **state)
+{
+	static const char *const bad[] = {
+		"", "{}", "[]", "1", "{\"id\":2}", "{\"change\":\"add\"}",
+		"{\"id\":0,\"change\":\"add\"}",
+		"{\"id\":-1,\"change\":\"add\"}",
+		"{\"id\":4294967296,\"change\":\"add\"}",
+		"{\"id\":\"2\",\"change\":\"add\"}",
+		"{\"id\":2,\"change\":\"adds\"}",
+		"{\"id\":2,\"change\":\"add\",\"force\":true}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(bad); i++)
+		member(bad[i], 400, "malformed");
+	member("{\"id\":2,\"change\":\"add\"}", 409, "unknown_id");
+	member("{\"id\":2,\"change\":\"promote\"}", 409, "unknown_id");
+	member("{\"id\":1,\"change\":\"promote\"}", 409, "same_role");
+	member("{\"id\":1,\"change\":\"demote\"}", 409, "is_leader");
+	member("{\"id\":1,\"change\":\"remove\"}", 409, "is_leader");
+	member("{\"id\":1,\"change\":\"transfer\"}", 409, "is_leader");
+	assert_int_equal(get("/admin/v1/replicas"), 200);
+	assert_int_equal(json_array_size(house_json(&h, "replicas")), 1);
+	assert_string_equal(house_text(&h, "replicas.0.role"), "voter");
+}
+
 static void on_put(void *ctx, const struct http_answer *answer)
 {
 	*(int *)ctx = answer->status;
@@ -370,6 +405,7 @@ int main(void)
 		CASE(a_program_is_put_once),
 		CASE(a_program_waits_and_goes),
 		CASE(a_batch_is_answered_row_by_row),
+		CASE(members_are_not_changed_lightly),
 		CASE(a_query_waits),
 		CASE(crns_come_and_go),
 		CASE(a_restart_repeats_nothing),
