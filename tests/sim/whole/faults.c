@@ -20,6 +20,7 @@ static uint32_t pace(const struct options *o, uint32_t which)
 	case FAULT_OPERATOR: return o->operator_ms;
 	case FAULT_PROGRAM: return o->program_ms;
 	case FAULT_CLIENT: return o->client_ms;
+	case FAULT_RESTORE: return o->restore_ms;
 	case FAULT_KIND_COUNT: break;
 	}
 	return 0;
@@ -266,6 +267,7 @@ static void happen(struct world *world, uint32_t which)
 	case FAULT_PROGRAM: program_dies(world); break;
 	case FAULT_OPERATOR:
 	case FAULT_CLIENT: people_act(world, which); break;
+	case FAULT_RESTORE: restore_backup(world); break;
 	case FAULT_KIND_COUNT: break;
 	}
 }

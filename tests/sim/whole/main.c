@@ -49,6 +49,13 @@ static void draw_network(struct options *o, struct chance *from)
 	o->cut_ms = PICK(0, 5000, 20000);
 }
 
+static void draw_disasters(struct options *o, struct chance *from)
+{
+	struct chance chance = { chance_next(from) };
+
+	o->restore_ms = PICK(0, 0, 0, 40000, 120000, 300000);
+}
+
 static void draw_options(uint64_t seed, struct options *o)
 {
 	struct chance chance = { seed * 0x2545f4914f6cdd1du };
@@ -80,6 +87,7 @@ static void draw_options(uint64_t seed, struct options *o)
 	o->start_fails = PICK(0, 5, 30);
 	o->snapshot_entries = PICK(100, 500, 3000);
 	o->minutes = PICK(5, 10, 20);
+	draw_disasters(o, &chance);
 }
 
 static void print_options(const struct options *o)
@@ -89,7 +97,8 @@ static void print_options(const struct options *o)
 	       "%u wan %u disk %u ms, snapshot %u, %s\n  every (ms): replica "
 	       "crash %u pause %u, machine crash %u pause %u, fencer %u, agent "
 	       "%u, cut %u, clock %u, data %u, twin %u, disk %u, operator %u, "
-	       "client %u, program %u; starts fail %u%%, %u minutes\n",
+	       "client %u, program %u, restore %u; starts fail %u%%, %u "
+	       "minutes\n",
 	       o->replicas, o->crns, o->programs,
 	       o->profile == 0 ? "fast" : o->profile == 1 ? "default" : "calm",
 	       o->tight ? ", ttl_s at the formula's limit" : "", o->hold,
@@ -99,7 +108,7 @@ static void print_options(const struct options *o)
 	       o->pause_node_ms, o->crash_host_ms, o->pause_host_ms,
 	       o->fencer_ms, o->agent_ms, o->cut_ms, o->clock_ms, o->data_ms,
 	       o->twin_ms, o->disk_fault_ms, o->operator_ms, o->client_ms,
-	       o->program_ms, o->start_fails, o->minutes);
+	       o->program_ms, o->restore_ms, o->start_fails, o->minutes);
 }
 
 /* lease.md 2.5 and 2.6; `tight`: the least ttl_s that the formula allows. */
@@ -143,6 +152,7 @@ static void world_open(struct world *world, uint64_t seed,
 	world->frame = need(malloc(AGENT_FRAME_SIZE_MAX));
 	world->rows = need(calloc(RUNS_MAX, sizeof *world->rows));
 	world->next_sweep_us = 1000000;
+	world->gen = 1;
 	config_draw(world);
 	oracle_open(world);
 	for (uint32_t i = 0; i < options->crns; i++) {
@@ -175,6 +185,7 @@ static void world_close(struct world *world)
 	free(world->heap);
 	free(world->frame);
 	free(world->rows);
+	restore_close(world);
 	oracle_close(world);
 }
 
@@ -249,6 +260,7 @@ static void sweep(struct world *world)
 		if (!world->hosts[i]->on && !world->hosts[i]->gone &&
 		    world->hosts[i]->on_us <= world->now_us)
 			host_on(world->hosts[i]);
+	restore_keep(world);
 }
 
 static struct node *next_node(struct world *world, uint64_t *at_us)
@@ -355,6 +367,8 @@ static void add(struct totals *to, const struct world *world)
 	to->restores += from->restores;
 	to->registers += from->registers;
 	to->confirms += from->confirms;
+	to->new_gens += from->new_gens;
+	to->surveys += from->surveys;
 	if (from->healed_ms > to->healed_ms)
 		to->healed_ms = from->healed_ms;
 	for (uint32_t i = 0; i < FAULT_KIND_COUNT; i++)
@@ -410,7 +424,7 @@ static bool run_seed(uint64_t seed, const struct arguments *a,
 
 static const char *const mutations[MUTATE_COUNT] = {
 	"none", "slow-kill", "let-go", "fast-clock", "no-timer", "row-lost",
-	"lying-fence", "ttl-s",
+	"lying-fence", "ttl-s", "same-gen", "config-lost",
 };
 
 static int usage(void)
@@ -477,7 +491,7 @@ static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
 		"replica crash", "replica pause", "machine crash",
 		"machine pause", "fencer kill", "agent kill", "split",
 		"clock", "data lost", "twin", "disk full", "operator",
-		"program end", "client" };
+		"program end", "client", "restore" };
 
 	printf("faults:");
 	for (uint32_t i = 0; i < FAULT_KIND_COUNT; i++)
@@ -486,10 +500,11 @@ static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
 	printf("entries %" PRIu64 ", elections %" PRIu64 ", snapshots %" PRIu64
 	       ", restores %" PRIu64 ", registers %" PRIu64 ", expiries %"
 	       PRIu64 ", confirms %" PRIu64 ", starts %" PRIu64
-	       ", acks %" PRIu64 ", slowest heal %.1f s\n",
+	       ", acks %" PRIu64 ", generations %" PRIu64
+	       ", surveys by hand %" PRIu64 ", slowest heal %.1f s\n",
 	       t->applied, t->elections, t->snapshots, t->restores,
 	       t->registers, t->expiries, t->confirms, t->starts, t->acks,
-	       (double)t->healed_ms / 1000);
+	       t->new_gens, t->surveys, (double)t->healed_ms / 1000);
 	printf("seeds=%" PRIu64 " hours=%.2f faults=%" PRIu64 " moves=%" PRIu64
 	       " violations=%" PRIu64 " trace=%016" PRIx64 "\n", t->seeds,
 	       (double)t->ms / 3600000, t->faults, t->moves, bad, trace);

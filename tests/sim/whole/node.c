@@ -146,7 +146,15 @@ static int op_propose(void *ctx, const void *data, size_t size, bool urgent,
 		      uint64_t *index)
 {
 	struct node *node = ctx;
-	int code = replica_submit(node->replica, data, size, urgent, index);
+	uint8_t first[8192];
+	size_t first_size = sizeof first;
+	int code;
+
+	if (restore_first(node, data, size, first, &first_size)) {
+		data = first;
+		size = first_size;
+	}
+	code = replica_submit(node->replica, data, size, urgent, index);
 
 	if (code == 0)
 		oracle_proposed(node, *index, data, size);
@@ -288,7 +296,7 @@ static void on_fatal(void *ctx, const struct fault *fault)
 
 /* --- start, step and end ------------------------------------------------------------ */
 
-static void config_of(const struct node *node, struct replica_config *config)
+void node_config(const struct node *node, struct replica_config *config)
 {
 	const struct options *o = &node->world->options;
 
@@ -336,7 +344,7 @@ static void bootstrap(struct node *node)
 		members[i].role = ROLE_VOTER;
 	}
 	first.config = world->config;
-	config_of(node, &config);
+	node_config(node, &config);
 	REQUIRE(command_entry_begin(&sink, 0, 1) &&
 		command_encode(&sink, &first));
 	if (replica_bootstrap(&node->io, &config, members,
@@ -407,7 +415,7 @@ void node_start(struct node *node)
 	node->lanes[0] = (struct lane){ .tail = &node->lanes[0].head };
 	node->lanes[1] = (struct lane){ .tail = &node->lanes[1].head };
 	open_above(node);
-	config_of(node, &config);
+	node_config(node, &config);
 	if (replica_open(&node->replica, &config, &node->io, &node->machine,
 			 &fault)) {
 		close_above(node);

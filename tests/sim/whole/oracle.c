@@ -6,31 +6,9 @@
 
 #include "tests/sim/whole/oracle.h"
 
-#define RING 65536u
 #define HASH_EVERY 64u
 #define CHECK_EVERY 512u
 #define RESTORE_EVERY 4096u
-
-struct proposal {
-	uint64_t index, bytes, at_us;
-};
-
-struct oracle {
-	struct world *world;
-	struct fsm *fsm;
-	/* read_us: no Beat to come counts time before it; proposed_us: only
-	 * the next one does, and no more than dt_max of it. */
-	uint64_t max, c_ms, read_us, proposed_us, next_restore;
-	int64_t slack_us;
-	bool has_slack, sessions_moved;
-	struct {
-		uint64_t index, hash;
-	} states[RING];
-	struct {
-		uint64_t index, bytes;
-	} entries[RING];
-	struct proposal proposals[RING];
-};
 
 const struct fsm_view *oracle_view(const struct world *world)
 {
@@ -60,44 +38,9 @@ static uint32_t crn_number(const struct hash *hash)
 	return number;
 }
 
-static bool executing(const struct live *live)
+bool executing(const struct live *live)
 {
 	return live->state == LIVE_GOING || live->state == LIVE_EXECUTING;
-}
-
-/* --- I2 ---------------------------------------------------------------------------- */
-
-static bool not_above(uint64_t gen, stamp_t epoch, uint64_t gen_b,
-		      stamp_t epoch_b)
-{
-	return gen != gen_b ? gen < gen_b : epoch <= epoch_b;
-}
-
-static void check_freed(struct world *world, const struct fsm_effect *effect)
-{
-	uint32_t number = program_number(world, &effect->program);
-
-	for (uint32_t h = 0; h < world->host_count; h++) {
-		struct host *host = world->hosts[h];
-
-		for (uint32_t i = 0; host->on && i < RUNS_MAX; i++) {
-			const struct live *live = &host->live[i];
-
-			if (executing(live) && live->program == number &&
-			    not_above(live->gen, live->epoch, effect->gen,
-				      effect->epoch))
-				world_fail(world, "I2: program %u, epoch %"
-					   PRIu64 ", is freed while %s executes "
-					   "epoch %" PRIu64, number,
-					   effect->epoch >> 16, host_name(host),
-					   live->epoch >> 16);
-		}
-		if (host->on && host_may_start(host, &effect->program,
-					       effect->gen, effect->epoch))
-			world_fail(world, "I2: program %u, epoch %" PRIu64 ", "
-				   "is freed while %s may start it", number,
-				   effect->epoch >> 16, host_name(host));
-	}
 }
 
 /* Until its first renewal a session counts from its Register, which no time
@@ -112,6 +55,13 @@ static bool renewed(const struct fsm_view *view, const struct host *host)
 		crn.session == host->tenure.session && crn.seq_seen > 0);
 }
 
+/* Of this generation (I3), within the assumptions. */
+static bool asked(const struct host *host)
+{
+	return host->tenure.gen == host->world->gen && guarded(host) &&
+	       clock_trusted(host->world);
+}
+
 /* --- I3: where sessions moved ------------------------------------------------------- */
 
 static void check_sessions(struct world *world)
@@ -123,7 +73,7 @@ static void check_sessions(struct world *world)
 	for (uint32_t h = 0; h < world->host_count; h++) {
 		struct host *host = world->hosts[h];
 
-		if (!lease_valid(host) || !renewed(view, host))
+		if (!lease_valid(host) || !asked(host) || !renewed(view, host))
 			continue;
 		slot = fsm_crn_find(view, &host->crn_hash);
 		if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn) ||
@@ -148,6 +98,7 @@ static void check_assigned(struct world *world, const struct fsm_effect *e)
 	p->epoch = e->epoch;
 	p->gen = e->gen;
 	world->totals.moves++;
+	oracle_placed(world, e);
 }
 
 static void on_effect(void *ctx, const struct fsm_effect *e)
@@ -162,7 +113,11 @@ static void on_effect(void *ctx, const struct fsm_effect *e)
 	if (e->type == EFFECT_ASSIGNED)
 		check_assigned(world, e);
 	if (e->type == EFFECT_FREED)
-		check_freed(world, e);
+		oracle_freed(world, e);
+	if (e->type == EFFECT_NEW_GEN)
+		restore_done(world, e->gen);
+	if (e->type == EFFECT_CONFIG)
+		restore_config(world);
 	o->sessions_moved |= e->type == EFFECT_CRN_EXPIRED ||
 			     e->type == EFFECT_CRN_REGISTERED ||
 			     e->type == EFFECT_CRN_FENCE_CONFIRMED ||
@@ -232,7 +187,7 @@ void oracle_acked(struct request *request, const struct fsm_result *result)
 static struct proposal *proposal_slot(struct oracle *o, uint64_t index,
 				      uint64_t bytes)
 {
-	return &o->proposals[(index * 64 + bytes % 64) % RING];
+	return &o->proposals[(index * 64 + bytes % 64) % ORACLE_RING];
 }
 
 void oracle_proposed(struct node *node, uint64_t index, const void *data,
@@ -250,6 +205,7 @@ static void check_time(struct world *world, uint64_t index, uint64_t bytes)
 	struct oracle *o = world->oracle;
 	const struct proposal *p = proposal_slot(o, index, bytes);
 	struct fsm_status status;
+	uint64_t before_ms = o->c_ms;
 	int64_t slack_us;
 	bool moved;
 
@@ -258,12 +214,16 @@ static void check_time(struct world *world, uint64_t index, uint64_t bytes)
 		o->proposed_us = p->at_us;
 	moved = status.c_ms != o->c_ms;
 	o->c_ms = status.c_ms;
+	if (moved && status.c_ms > before_ms + world->config.dt_max_ms)
+		world_fail(world, "H38: the state's clock made a step of %"
+			   PRIu64 " ms", status.c_ms - before_ms);
 	if (!moved || p->index != index || p->bytes != bytes)
 		return;
 	slack_us = (int64_t)(status.c_ms * 1000) -
 		   (int64_t)(p->at_us * (1000000 + world->rho_ppm) /
 			     1000000);
-	if (o->has_slack && slack_us > o->slack_us + 2000)
+	if (o->has_slack && clock_trusted(world) &&
+	    slack_us > o->slack_us + 2000)
 		world_fail(world, "I5: the state's clock gained %" PRId64
 			   " us on (1 + rho) real time",
 			   slack_us - o->slack_us);
@@ -315,14 +275,16 @@ void oracle_lease(struct host *host)
 
 	if (!lease_valid(host))
 		return;
-	if (t->session < host->last_session ||
-	    (t->session == host->last_session &&
-	     t->version < host->last_version))
+	if (t->gen < host->last_gen ||
+	    (t->gen == host->last_gen && (t->session < host->last_session ||
+	     (t->session == host->last_session &&
+	      t->version < host->last_version))))
 		world_fail(world, "I6: %s: session or version goes back",
 			   host_name(host));
+	host->last_gen = t->gen;
 	host->last_session = t->session;
 	host->last_version = t->version;
-	if (!renewed(view, host))
+	if (!asked(host) || !renewed(view, host))
 		return;
 	if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn) ||
 	    !crn.alive || crn.session != t->session)
@@ -344,7 +306,11 @@ static void other_of_lineage(struct host *host, const struct live *live)
 			const struct live *other = &world->hosts[h]->live[i];
 
 			if (other == live || !executing(other) ||
-			    world->programs[other->program].root != root)
+			    world->programs[other->program].root != root ||
+			    !guarded(world->hosts[h]))
+				continue;
+			if (!clock_trusted(world) &&
+			    !(other->hold && live->hold))
 				continue;
 			world_fail(world, "I1: %s executes program %u (epoch %"
 				   PRIu64 ") while %s executes program %u "
@@ -361,12 +327,13 @@ void oracle_executes(struct host *host, struct live *live)
 	uint32_t vcpus = 0;
 
 	world->totals.starts++;
-	if (world->programs[world->programs[live->program].root].executing++)
+	if (world->programs[world->programs[live->program].root].executing++ &&
+	    guarded(host))
 		other_of_lineage(host, live);
 	for (uint32_t i = 0; i < RUNS_MAX; i++)
 		if (executing(&host->live[i]))
 			vcpus += world->programs[host->live[i].program].vcpus;
-	if (vcpus > host->vcpus)
+	if (vcpus > host->vcpus && guarded(host))
 		world_fail(world, "%s has %u vcpus and executes %u",
 			   host_name(host), host->vcpus, vcpus);
 	story(world, "%s lets program %u go, epoch %" PRIu64 "%s",
@@ -386,12 +353,7 @@ void oracle_ends(struct host *host, struct live *live)
 
 /* --- the log and the states: I7, I8 --------------------------------------------------------- */
 
-struct memory {
-	uint8_t *data;
-	size_t size, capacity, at;
-};
-
-static bool memory_write(void *ctx, const void *data, size_t size)
+bool oracle_write(void *ctx, const void *data, size_t size)
 {
 	struct memory *m = ctx;
 
@@ -404,7 +366,7 @@ static bool memory_write(void *ctx, const void *data, size_t size)
 	return true;
 }
 
-static bool memory_read(void *ctx, void *data, size_t size)
+bool oracle_read(void *ctx, void *data, size_t size)
 {
 	struct memory *m = ctx;
 
@@ -421,8 +383,8 @@ static void restore(struct world *world)
 {
 	struct oracle *o = world->oracle;
 	struct memory memory = { 0 };
-	const struct byte_sink sink = { &memory, memory_write };
-	const struct byte_source source = { &memory, memory_read };
+	const struct byte_sink sink = { &memory, oracle_write };
+	const struct byte_source source = { &memory, oracle_read };
 	struct fsm *fsm = NULL;
 
 	if (!fsm_snapshot_write(fsm_live(o->fsm), &sink) ||
@@ -440,11 +402,11 @@ static void restore(struct world *world)
 	free(memory.data);
 }
 
-static void note_state(struct oracle *o, uint64_t index)
+void oracle_note(struct oracle *o, uint64_t index)
 {
-	o->states[index % RING].index = index;
-	o->states[index % RING].hash = fsm_hash(o->fsm);
-	world_trace(o->world, o->states[index % RING].hash);
+	o->states[index % ORACLE_RING].index = index;
+	o->states[index % ORACLE_RING].hash = fsm_hash(o->fsm);
+	world_trace(o->world, o->states[index % ORACLE_RING].hash);
 }
 
 static void commit(struct world *world, uint64_t index, const void *data,
@@ -456,15 +418,16 @@ static void commit(struct world *world, uint64_t index, const void *data,
 
 	o->max = index;
 	o->sessions_moved = false;
-	o->entries[index % RING].index = index;
-	o->entries[index % RING].bytes = bytes;
+	o->entries[index % ORACLE_RING].index = index;
+	o->entries[index % ORACLE_RING].bytes = bytes;
 	fsm_apply(o->fsm, index, data, size, &observer);
 	world->totals.applied++;
 	check_time(world, index, bytes);
 	if (o->sessions_moved)
 		check_sessions(world);
+	oracle_quarantine(world);
 	if (index % HASH_EVERY == 0)
-		note_state(o, index);
+		oracle_note(o, index);
 	if (index % CHECK_EVERY == 0)
 		fsm_check(o->fsm);
 	if (index >= o->next_restore) {
@@ -482,8 +445,8 @@ void oracle_apply(struct node *node, uint64_t index, const void *data,
 
 	if (index > o->max)
 		commit(world, index, data, size);
-	else if (o->entries[index % RING].index == index &&
-		 o->entries[index % RING].bytes != bytes_hash(data, size))
+	else if (o->entries[index % ORACLE_RING].index == index &&
+		 o->entries[index % ORACLE_RING].bytes != bytes_hash(data, size))
 		world_fail(world, "I8: replica %" PRIu64 " has another entry "
 			   "%" PRIu64, node->id, index);
 }
@@ -492,8 +455,8 @@ static void compare(struct node *node, uint64_t index)
 {
 	struct oracle *o = node->world->oracle;
 
-	if (o->states[index % RING].index == index &&
-	    o->states[index % RING].hash != fsm_hash(node->fsm))
+	if (o->states[index % ORACLE_RING].index == index &&
+	    o->states[index % ORACLE_RING].hash != fsm_hash(node->fsm))
 		world_fail(node->world, "I8: replica %" PRIu64 " has another "
 			   "state at %" PRIu64, node->id, index);
 }
@@ -511,7 +474,7 @@ void oracle_snapshot(struct node *node, uint64_t index)
 	struct oracle *o = node->world->oracle;
 
 	if (index == o->max)
-		note_state(o, index);
+		oracle_note(o, index);
 	else
 		compare(node, index);
 }
@@ -519,6 +482,41 @@ void oracle_snapshot(struct node *node, uint64_t index)
 void oracle_restored(struct node *node, uint64_t index)
 {
 	compare(node, index);
+}
+
+/* --- a disaster: only what the backup holds ever was --------------------------------- */
+
+static void recall(struct request *request, const struct fsm_view *view)
+{
+	uint32_t refusal = 0;
+
+	request->once = state_recalls(view, request->id, &request->stamp,
+				      &refusal);
+	request->refusal = (enum fsm_refusal)refusal;
+}
+
+void oracle_rewind(struct world *world, struct fsm *fsm)
+{
+	struct oracle *o = world->oracle;
+	const struct fsm_view *view = fsm_live(fsm);
+	struct fsm_status status;
+
+	fsm_close(o->fsm);
+	o->fsm = fsm;
+	fsm_status(view, &status);
+	memset(o->states, 0, sizeof o->states);
+	memset(o->entries, 0, sizeof o->entries);
+	memset(o->proposals, 0, sizeof o->proposals);
+	o->max = status.index;
+	o->c_ms = status.c_ms;
+	o->read_us = o->proposed_us = world->now_us;
+	o->next_restore = status.index + 500;
+	o->has_slack = false;
+	o->in_quarantine = false;
+	oracle_note(o, o->max);
+	for (uint32_t i = 0; i < REQUESTS_MAX; i++)
+		if (world->requests[i].used)
+			recall(&world->requests[i], view);
 }
 
 void oracle_open(struct world *world)

@@ -107,7 +107,7 @@ static bool bytes_write(void *ctx, const void *data, size_t size)
 	return true;
 }
 
-static void request_new(struct world *world, struct command *command,
+void request_new(struct world *world, struct command *command,
 			const char *what)
 {
 	uint32_t number = ++world->request_count;
@@ -122,6 +122,7 @@ static void request_new(struct world *world, struct command *command,
 	request->type = command->type;
 	memcpy(command->request, &number, sizeof number);
 	memcpy(command->request + 8, &world->seed, sizeof world->seed);
+	memcpy(request->id, command->request, sizeof request->id);
 	snprintf(request->what, sizeof request->what, "%s", what);
 	REQUIRE(command_encode(&sink, command));
 	request->size = bytes.size;
@@ -136,8 +137,7 @@ static struct text text_of(const char *text)
 
 /* --- what they ask for ---------------------------------------------------------------- */
 
-static void put_program(struct world *world, uint32_t number, bool replaces,
-			uint32_t replaced)
+void put_program(struct world *world, uint32_t number)
 {
 	struct command command = { .type = FSM_PROGRAM_PUT };
 	struct command_program_put *m = &command.program_put;
@@ -149,9 +149,9 @@ static void put_program(struct world *world, uint32_t number, bool replaces,
 	m->guarantee = p->hold ? GUARANTEE_HOLD : GUARANTEE_EXCLUSIVE;
 	m->amendable = m->persistent = true;
 	m->move_without_data = true;
-	m->has_replaces = replaces;
-	if (replaces)
-		m->replaces = world->programs[replaced].hash;
+	m->has_replaces = p->replaces;
+	if (p->replaces)
+		m->replaces = world->programs[p->replaced].hash;
 	m->time_ms = 1000 + number;
 	m->owner = text_of("owner");
 	m->name = text_of("program");
@@ -192,7 +192,7 @@ static void put_crn(struct world *world, uint32_t crn, bool linked)
 }
 
 /* What some replica's applied state shows, perhaps an old one. */
-static const struct fsm_view *some_view(struct world *world)
+const struct fsm_view *some_view(struct world *world)
 {
 	struct node *node = &world->nodes[chance_below(
 		&world->chance, world->options.replicas)];
@@ -225,7 +225,7 @@ static void revoke(struct world *world, uint32_t number)
 	request_new(world, &command, what);
 }
 
-static void forget(struct world *world, uint32_t number)
+void forget_program(struct world *world, uint32_t number)
 {
 	struct command command = { .type = FSM_PROGRAM_FORGET };
 	char what[80];
@@ -320,7 +320,9 @@ static void supersede(struct world *world)
 	new = program_new(world);
 	world->programs[new].root = world->programs[old].root;
 	world->programs[new].vcpus = world->programs[old].vcpus;
-	put_program(world, new, true, old);
+	world->programs[new].replaces = true;
+	world->programs[new].replaced = old;
+	put_program(world, new);
 }
 
 void people_act(struct world *world, uint32_t which)
@@ -337,7 +339,7 @@ void people_act(struct world *world, uint32_t which)
 		if (dice < 15)
 			supersede(world);
 		else if (dice < 20)
-			forget(world, number);
+			forget_program(world, number);
 		else
 			revoke(world, number);
 	} else if (dice < 50) {
@@ -345,6 +347,8 @@ void people_act(struct world *world, uint32_t which)
 			if (!world->hosts[i]->on && dice % 2)
 				host = world->hosts[i];
 		confirm(world, host);
+	} else if (dice < 60 && world->restored) {
+		survey_by_hand(world);
 	} else if (dice < 70) {
 		put_crn(world, crn, chance_percent(&world->chance, 60));
 	} else if (dice < 80) {
@@ -360,9 +364,7 @@ void people_open(struct world *world)
 	for (uint32_t i = 0; i < world->options.crns; i++)
 		put_crn(world, i, true);
 	for (uint32_t i = 0; i < world->options.programs; i++) {
-		uint32_t number = program_new(world);
-
-		put_program(world, number, false, 0);
+		put_program(world, program_new(world));
 	}
 }
 
@@ -382,6 +384,7 @@ void people_settle(struct world *world)
 	for (uint32_t i = 0; i < world->host_count; i++)
 		if (world->hosts[i]->gone)
 			confirm(world, world->hosts[i]);
+	survey_by_hand(world);
 }
 
 /* --- is everything as it should be? -------------------------------------------------------- */

@@ -8,7 +8,7 @@
  * base.c: events, chance, the story. node.c: a replica. wire.c: the network.
  * host.c: a machine with its processes. agent.c: the agent on it. oracle.c:
  * what must hold. people.c: clients and operators. faults.c: disasters.
- * main.c: options, phases.
+ * restore.c: backups, and what follows a disaster. main.c: options, phases.
  */
 #ifndef TESTS_SIM_WHOLE_WHOLE_H
 #define TESTS_SIM_WHOLE_WHOLE_H
@@ -59,6 +59,8 @@ enum mutation { /* of what the harness imitates, not of shipped code */
 	MUTATE_ROW_LOST,     /* the run table forgets at a fencer's restart */
 	MUTATE_LYING_FENCE,  /* FenceConfirm of a machine that is on */
 	MUTATE_TTL_S,        /* ttl_s below the formula */
+	MUTATE_SAME_GEN,     /* an older backup begins a generation anew */
+	MUTATE_CONFIG_LOST,  /* the longest ttl_s is in the lost tail */
 	MUTATE_COUNT
 };
 
@@ -70,6 +72,7 @@ struct options {
 	uint32_t fencer_ms, agent_ms, cut_ms, clock_ms, data_ms, twin_ms;
 	uint32_t disk_fault_ms, operator_ms, client_ms, program_ms;
 	uint32_t drift, hold, start_fails, snapshot_entries, minutes;
+	uint32_t restore_ms;
 	enum mutation mutation;
 };
 
@@ -199,6 +202,7 @@ struct host {
 	uint64_t fencer_paused_us, fencer_again_us;
 	struct tenure tenure;
 	stamp_t last_version, last_session;
+	uint64_t last_gen;
 
 	bool agent_up;
 	uint32_t agent_life;
@@ -225,11 +229,11 @@ struct program {
 	uint32_t root; /* number of the lineage's first */
 	uint32_t executing;
 	uint32_t vcpus;
-	bool hold, put, forgotten;
+	bool hold, put, forgotten, replaces;
+	uint32_t replaced;
+	uint64_t asked_us; /* put or forgotten again, after a restore */
 	stamp_t epoch; /* I6 */
 	uint64_t gen;
-	stamp_t freed_epoch;
-	uint64_t freed_gen;
 };
 
 struct request {
@@ -249,11 +253,20 @@ struct request {
 
 struct totals {
 	uint64_t seeds, ms, faults, moves, starts, applied, acks, expiries,
-		elections, snapshots, restores, registers, confirms, healed_ms;
+		elections, snapshots, restores, registers, confirms, healed_ms,
+		new_gens, surveys;
 	uint64_t by_fault[32];
 };
 
 struct oracle;
+
+/* A state of some replica, kept elsewhere. */
+struct backup {
+	uint8_t *data;
+	size_t size;
+	uint64_t at_us;
+};
+#define BACKUPS_MAX 4u
 
 struct world {
 	struct options options;
@@ -280,6 +293,13 @@ struct world {
 	struct request requests[REQUESTS_MAX];
 	uint32_t request_count;
 	struct oracle *oracle;
+	struct backup backups[BACKUPS_MAX];
+	uint64_t next_backup_us, next_people_us;
+	uint64_t gen;              /* the newest that was ever begun */
+	struct fsm_config longest; /* the one with the largest ttl_s so far */
+	bool restored;             /* at least once */
+	bool outside[CRNS_MAX];    /* of the assumptions: not asked */
+	uint64_t attested_us[CRNS_MAX]; /* not again before */
 	struct totals totals;
 	uint8_t *frame;
 	struct desired_row *rows;
@@ -310,6 +330,18 @@ void node_job(struct world *world, const struct event *event);
 struct node *node_leader(struct world *world);
 struct node *node_best(struct world *world); /* the most applied, or NULL */
 bool node_ready(const struct node *node);    /* alive and not paused */
+
+void node_config(const struct node *node, struct replica_config *config);
+
+/* restore.c */
+void restore_keep(struct world *world); /* backups; what was lost is told */
+void restore_backup(struct world *world);
+/* What a leader of a restored state proposes in place of its Lead. */
+bool restore_first(struct node *node, const void *data, size_t size,
+		   uint8_t *out, size_t *out_size);
+void restore_done(struct world *world, uint64_t gen);
+void restore_config(struct world *world);
+void restore_close(struct world *world);
 
 /* wire.c */
 bool peer_transmit(struct node *node, uint64_t id,
@@ -372,6 +404,8 @@ void oracle_ends(struct host *host, struct live *live);
 void oracle_lease(struct host *host); /* adopted or extended */
 void oracle_acked(struct request *request, const struct fsm_result *result);
 uint64_t oracle_max(const struct world *world);
+bool guarded(const struct host *host);
+bool clock_trusted(const struct world *world);
 uint32_t program_number(const struct world *world, const struct hash *hash);
 
 /* people.c */
@@ -380,6 +414,16 @@ void people_client(struct world *world, const struct event *event);
 void people_act(struct world *world, uint32_t which);
 void request_config(struct world *world);
 void people_settle(struct world *world);
+void request_new(struct world *world, struct command *command,
+		 const char *what);
+void put_program(struct world *world, uint32_t number);
+void forget_program(struct world *world, uint32_t number);
+const struct fsm_view *some_view(struct world *world);
+
+/* people_restore.c: after a restore what was lost is told again, and the CRNs
+ * that cannot be surveyed by themselves are seen off. */
+void people_remember(struct world *world);
+void survey_by_hand(struct world *world);
 bool people_satisfied(struct world *world, char *why, size_t size);
 
 /* faults.c */
@@ -387,7 +431,7 @@ enum fault_kind {
 	FAULT_NODE_CRASH = 0, FAULT_NODE_PAUSE, FAULT_HOST_CRASH,
 	FAULT_HOST_FREEZE, FAULT_FENCER, FAULT_AGENT, FAULT_CUT, FAULT_CLOCK,
 	FAULT_DATA, FAULT_TWIN, FAULT_DISK, FAULT_OPERATOR, FAULT_PROGRAM,
-	FAULT_CLIENT, FAULT_KIND_COUNT
+	FAULT_CLIENT, FAULT_RESTORE, FAULT_KIND_COUNT
 };
 void faults_plan(struct world *world);
 void faults_happen(struct world *world, uint32_t which);
