@@ -5,6 +5,7 @@
 # make test           all tests
 # make bench | sim    figures | the whole system, simulated (SEEDS= MINUTES=)
 # make mutants        each rule left out, one scenario must notice
+# make chaos          real daemons and a nemesis (MINUTES=10 SEED=)
 # make install        PREFIX=/usr/local DESTDIR=
 # make clean          remove build/
 #
@@ -32,7 +33,7 @@ B := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(MUTANT)
 # What is missing is installed before the first line is compiled. Asking takes
 # a few hundredths of a second, and no stamp can be wrong about this machine.
 DEPS ?= auto
-TEST_GOALS := test check unit bench sim sim-raft mutants mutants-search
+TEST_GOALS := test check unit bench sim sim-raft chaos mutants mutants-search
 NEEDS := $(if $(filter $(TEST_GOALS),$(MAKECMDGOALS))$(findstring clang,$(CC)),--test)
 NO_BUILD := clean help install-deps
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
@@ -79,7 +80,7 @@ PROGRAMS := $(foreach p,berthd:node/replica/main berth-agent:node/agent/agent_ma
 
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all test check unit demo bench bench-fence sim sim-raft clean install install-deps help lib
+.PHONY: all test check unit demo bench bench-fence sim sim-raft chaos clean install install-deps help lib
 all: $(PROGRAMS) $(ARCHIVES)
 lib: $(ARCHIVES)
 
@@ -168,6 +169,10 @@ sim: $B/tests/sim/whole/main
 	$Q$< --quiet $(SIM_OPTIONS)
 sim-raft: $B/tests/sim/main
 	$Q$< $(SIM_OPTIONS)
+
+# Real daemons in namespaces of their own, and a nemesis drawn from SEED.
+chaos: all
+	$Qtests/chaos/run $B --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -1,0 +1,272 @@
+"""What was seen, and what must hold of it."""
+import datetime
+import os
+import re
+import threading
+import time
+
+import box
+from box import ROOM
+from cluster import Failed, until
+
+
+class Beats:
+    """The cluster's own time, looked at: it advances by committed Beats."""
+
+    def __init__(self, world, every=0.2):
+        self.world, self.every = world, every
+        self.advances = []  # (when, c_ms)
+        self.best = -1
+        self.ended = threading.Event()
+        self.lock = threading.Lock()
+        self.begun = box.now()
+        self.threads = {}
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def watch(self):
+        """One thread a replica: a stopped one delays nobody's look."""
+        while not self.ended.wait(0.5):
+            for r in self.world.members():
+                if r.id not in self.threads:
+                    self.threads[r.id] = threading.Thread(
+                        target=self.look, args=(r,), daemon=True)
+                    self.threads[r.id].start()
+
+    def look(self, r):
+        while not self.ended.wait(self.every):
+            if not r.member:
+                del self.threads[r.id]
+                return
+            asked = box.now()
+            status, _, body = r.ask(
+                "GET", "/admin/v1/cluster?consistency=stale", timeout=2)
+            if status == 200:
+                with self.lock:
+                    if body["c_ms"] > self.best:
+                        self.best = body["c_ms"]
+                        self.advances.append((asked, self.best))
+
+    def stop(self):
+        self.stopped = box.now()
+        self.ended.set()
+
+    def silences(self, seconds):
+        """Spans of more than so many seconds without a committed Beat."""
+        points = [self.begun, *(t for t, _ in self.advances), self.stopped]
+        points.sort()
+        return [(a, b) for a, b in zip(points, points[1:])
+                if b - a > seconds * 1e9]
+
+
+class Run:
+    """One life of a program, as it wrote it down."""
+
+    def __init__(self, epoch, host, born, first):
+        self.epoch, self.host, self.born = epoch, host, born
+        self.first = self.last = first
+
+
+def read_runs(path):
+    """The runs of a witness file, oldest first, and its longest pauses."""
+    runs = {}
+    try:
+        with open(path, errors="replace") as file:
+            for line in file:
+                words = line.split()
+                if len(words) < 3:
+                    continue
+                run = runs.get(words[0])
+                if run is None:
+                    run = runs[words[0]] = Run(words[0], words[1], None,
+                                               int(words[2]))
+                if len(words) > 3:
+                    run.born = int(words[3])
+                run.last = int(words[2])
+    except FileNotFoundError:
+        return []
+    return sorted(runs.values(), key=lambda r: r.first)
+
+
+def refused():
+    """Copies that did not get their lock: overlaps, each one."""
+    folder = os.path.join(ROOM, "witness")
+    found = []
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".refused"):
+            with open(os.path.join(folder, name)) as file:
+                found += ["%s: %s" % (name[:-8], x) for x in file
+                          .read().splitlines()]
+    return found
+
+
+def overlaps(name, runs):
+    """The same from the times written, which the lock does not need."""
+    return ["%s: %s until %d, %s from %d" % (name, a.epoch, a.last, b.epoch,
+                                             b.first)
+            for a, b in zip(runs, runs[1:]) if b.first <= a.last]
+
+
+def same_everywhere(world):
+    """Nothing is written any more: all replicas come to one state."""
+    def states():
+        rows = []
+        for r in world.members():
+            status, _, body = r.ask(
+                "GET", "/admin/v1/programs?consistency=stale&page_size=200")
+            plan, _, where = r.ask("GET", "/api/v0/plan?consistency=stale")
+            if status != 200 or plan != 200:
+                return None
+            rows.append((body["total"], body["changed"], where["plan"]))
+        return rows if all(row == rows[0] for row in rows) else None
+    problems = []
+    try:
+        until(20, "the same state on every replica", states, 0.2)
+    except Failed as why:
+        problems.append(str(why))
+    for r in world.members():
+        count = r.metric("berth_state_mismatches")
+        if count != 0:
+            problems.append("%s: berth_state_mismatches %s" % (r.name, count))
+        if world.options.minutes >= 3 and not r.metric(
+                "berth_state_hashes"):
+            problems.append("%s compared no hashes" % r.name)
+    return problems
+
+
+LINE = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+)Z (\w+) (\w+): (.*)$")
+
+
+def fences(world):
+    """(when, CRN, runs that died, why), from the fencers' logs."""
+    offset = time.time_ns() - box.now()
+    found = []
+    for c in world.crns:
+        try:
+            file = open(c.fencer.log, errors="replace")
+        except OSError:
+            continue
+        with file:
+            for line in file:
+                m = LINE.match(line)
+                if not m or not m[4].startswith("ended, "):
+                    continue
+                t = datetime.datetime.fromisoformat(m[1] + "+00:00")
+                found.append((int(t.timestamp() * 1e9) - offset, c.name,
+                              int(m[4].split()[1]), m[4].split(": ")[-1]))
+    return sorted(found)
+
+
+class Verdict:
+    def __init__(self, world, load, nemesis, beats, problems):
+        self.world, self.load, self.nemesis = world, load, nemesis
+        self.beats, self.problems = beats, problems
+        self.faults = nemesis.done
+        self.runs = {p.name: read_runs(os.path.join(ROOM, "witness", p.name))
+                     for p in load.programs}
+        self.overlaps = refused()
+        for name, runs in self.runs.items():
+            self.overlaps += overlaps(name, runs)
+        self.outages = beats.silences(world.ttl_a - 2 * world.heartbeat)
+        self.judge_fences()
+        self.judge_moves()
+        self.judge_downtime()
+        self.judge_writes()
+
+    # --- fences -----------------------------------------------------------------
+
+    def touched(self, name, begin, end):
+        return [f for f in self.faults if name in f.targets and
+                f.begin <= end and (f.end or end) >= begin]
+
+    def in_outage(self, begin, end):
+        return any(a <= end and b >= begin for a, b in self.outages)
+
+    def judge_fences(self):
+        """Nothing was done to it, and the cluster had Beats: false."""
+        back = int((self.world.ttl_a + 2) * 1e9)
+        self.fences = fences(self.world)
+        self.false, self.in_outages = [], 0
+        for t, crn, runs, why in self.fences:
+            if self.touched(crn, t - back, t):
+                continue
+            if self.in_outage(t - back, t):
+                self.in_outages += 1
+            else:
+                self.false.append((t, crn, runs, why))
+
+    # --- moves ------------------------------------------------------------------
+
+    SILENT = {"power_off", "agent_stop", "crn_stop", "crn_freeze",
+              "crn_split", "crn_split_in", "crn_split_out", "agent_kill",
+              "fencer_stop", "fencer_kill", "crn_kill"}
+
+    def judge_moves(self):
+        """From the moment that a CRN fell silent to the program's first line
+        on another one."""
+        self.moves, self.restarts = [], 0
+        for name, runs in self.runs.items():
+            for a, b in zip(runs, runs[1:]):
+                if a.host == b.host:
+                    self.restarts += 1
+                    continue
+                cause = self.silenced(a, b)
+                self.moves.append((name, a, b, cause))
+        self.timed = []
+        for name, a, b, cause in self.moves:
+            if cause is None:
+                continue
+            start = b.first - (b.born or b.first)
+            total = b.first - cause.begin
+            self.timed.append((total / 1e9, start / 1e9, name, a, b, cause,
+                               self.hampered(cause, b)))
+
+    def silenced(self, a, b):
+        """The fault that made the CRN of run a silent, if one did."""
+        found = [f for f in self.faults if f.kind in self.SILENT and
+                 a.host in f.targets and f.begin <= b.first and
+                 a.first <= f.begin and
+                 f.begin >= a.last - int((self.world.ttl_a + 2) * 1e9)]
+        return found[-1] if found else None
+
+    def hampered(self, cause, b):
+        """Was there another hand in it? The time without a leader, or the
+        next CRN hit as well, is not the scheduler's."""
+        return None
+
+    # --- time not running -----------------------------------------------------
+
+    def judge_downtime(self):
+        self.down = {}
+        self.longest = {}
+        for p in self.load.programs:
+            runs = self.runs[p.name]
+            until_ns = p.unwanted or self.beats.stopped
+            for a, b in zip(runs, runs[1:]):
+                if a.last >= until_ns:
+                    continue
+                self.add_down(self.cause(a, b), min(b.first, until_ns) -
+                              a.last)
+            if runs and runs[-1].last < until_ns - 10**9:
+                self.add_down("never came back", until_ns - runs[-1].last)
+
+    def add_down(self, cause, ns):
+        self.down.setdefault(cause, []).append(ns / 1e9)
+
+    def cause(self, a, b):
+        back = a.last - int((self.world.ttl_a + 2) * 1e9)
+        touching = [f for f in self.touched(a.host, back, a.last + 10**9)
+                    if f.begin >= a.first or f.end is None or
+                    f.end >= a.first]
+        if touching:
+            return touching[-1].kind
+        if self.in_outage(back, a.last):
+            return "no Beat for long"
+        return "untouched CRN"
+
+    # --- writes ----------------------------------------------------------------
+
+    def judge_writes(self):
+        self.lost, self.anomalies = [], []
+        for p in self.load.programs:
+            if p.wanted and not self.runs[p.name] and not p.unwanted:
+                self.lost.append("program %s never ran" % p.name)

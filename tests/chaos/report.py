@@ -1,0 +1,91 @@
+"""The verdict in words."""
+import collections
+import os
+
+import box
+
+
+def quantile(values, q):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(q * len(values)))] if values else 0
+
+
+def write(v, options, interrupted):
+    lines = ["# Chaos on real processes", ""]
+    add = lines.append
+    good = True
+    counts = collections.Counter(f.kind for f in v.faults)
+    add("Seed %d, %g minutes, %d replicas, %d CRNs, profile `%s`%s." % (
+        options.seed, options.minutes, options.replicas, options.crns,
+        options.profile, ", interrupted" if interrupted else ""))
+    add("")
+    add("| fault | times |")
+    add("|---|---|")
+    for kind, count in sorted(counts.items()):
+        add("| %s | %d |" % (kind, count))
+    add("| all | %d |" % len(v.faults))
+    add("")
+    totals = [t for t, *_ in v.timed]
+    add("Programs: %d uploaded, %d taken back; %d moves, %d starts anew where "
+        "they were." % (len(v.load.programs), sum(
+            1 for p in v.load.programs if p.gone), len(v.moves), v.restarts))
+    add("")
+    add("Requests: " + ", ".join("%s %d" % x for x in sorted(
+        v.load.counts.items())) + ".")
+    add("")
+    add("| not running because of | times | program-seconds | longest |")
+    add("|---|---|---|---|")
+    for cause, spans in sorted(v.down.items()):
+        add("| %s | %d | %.1f | %.1f |" % (cause, len(spans), sum(spans),
+                                           max(spans)))
+    add("")
+    add("Fences: %d, of them %d with nothing done to the CRN but no committed "
+        "Beat for more than ttl_a - 2 heartbeats, %d false." % (
+            len(v.fences), v.in_outages, len(v.false)))
+    add("Windows without such a Beat: %d, %.1f s in all, longest %.1f s." % (
+        len(v.outages), sum(b - a for a, b in v.outages) / 1e9,
+        max([b - a for a, b in v.outages], default=0) / 1e9))
+    add("")
+    net = [t - s for t, s, *_ in v.timed]
+    bound = v.world.ttl_s + 3
+    add("Moves with a silent CRN: %d; from silence to running elsewhere "
+        "p50 %.2f s, p99 %.2f s, max %.2f s; the program's own start p50 "
+        "%.2f s, max %.2f s; without it p99 %.2f s, bound %.1f s." % (
+            len(totals), quantile(totals, .5), quantile(totals, .99),
+            max(totals, default=0),
+            quantile([s for _, s, *_ in v.timed], .5),
+            max([s for _, s, *_ in v.timed], default=0), quantile(net, .99),
+            bound))
+    for title, rows in (("Overlaps", v.overlaps), ("Lost writes", v.lost),
+                        ("Anomalies", v.anomalies),
+                        ("False fences", v.false), ("Problems", v.problems),
+                        ("Faults that could not be made", v.nemesis.failed)):
+        if rows:
+            good = False
+            add("")
+            add("## " + title)
+            add("")
+            for row in rows[:50]:
+                add("* %s" % (row,))
+    if quantile(net, .99) > bound:
+        good = False
+        add("")
+        add("## Slow moves")
+        add("")
+        for t, s, name, a, b, cause, _ in sorted(v.timed, key=lambda r:
+                                                  r[1] - r[0])[:20]:
+            add("* %s: %.2f s (start %.2f s) from %s to %s after %s" % (
+                name, t, s, a.host, b.host, cause))
+    last = ("chaos: minutes=%g faults=%d moves=%d overlaps=%d lost=%d "
+            "anomalies=%d false_fences=%d move_p50=%.2f p99=%.2f max=%.2f" % (
+                options.minutes, len(v.faults), len(v.moves),
+                len(v.overlaps), len(v.lost), len(v.anomalies),
+                len(v.false), quantile(totals, .5), quantile(totals, .99),
+                max(totals, default=0)))
+    add("")
+    add(last)
+    path = os.path.join(options.out, "REPORT-%d.md" % options.seed)
+    with open(path, "w") as file:
+        file.write("\n".join(lines) + "\n")
+    print("\n".join(lines))
+    return good

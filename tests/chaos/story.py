@@ -1,0 +1,52 @@
+"""One run: the cluster, its load, the nemesis, the verdict."""
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+
+import box
+import load
+import nemesis
+import oracle
+import report
+from cluster import Failed
+from daemons import World
+
+
+def run(options):
+    interrupted = []
+    signal.signal(signal.SIGINT, lambda *_: interrupted.append(1))
+    rng = random.Random(options.seed)
+    print("chaos: seed %d, %g minutes, %d replicas, %d CRNs, profile %s" % (
+        options.seed, options.minutes, options.replicas, options.crns,
+        options.profile))
+    world = World(options)
+    world.up()
+    print("chaos: the cluster is up")
+    beats = oracle.Beats(world)
+    owners = load.Load(world, random.Random(rng.random()))
+    owners.start()
+    owners.wait_running(60)
+    faults = nemesis.Nemesis(world, rng, options.only)
+    end = time.monotonic() + options.minutes * 60
+    problems = []
+    try:
+        faults.run(lambda: interrupted or time.monotonic() > end)
+    except Failed as why:
+        problems.append("nemesis: %s" % why)
+    faults.heal()
+    try:
+        owners.settle(90)
+    except Failed as why:
+        problems.append("after all was healed: %s" % why)
+    beats.stop()
+    owners.stop()
+    problems += oracle.same_everywhere(world)
+    verdict = oracle.Verdict(world, owners, faults, beats, problems)
+    world.ended.set()
+    if interrupted:
+        print("chaos: interrupted; this is what was seen until then")
+    good = report.write(verdict, options, interrupted)
+    return 0 if good and not interrupted else 1
