@@ -176,7 +176,8 @@ chaos: all
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(PROGRAMS) deploy/berth-audit-verify \
+		$(DESTDIR)$(PREFIX)/bin
 install-deps:
 	deploy/install-deps --test
 clean:

@@ -146,6 +146,8 @@ struct fsm_status {
 	uint64_t index, term, gen, c_ms, wall_ms, quar_until_ms, leader;
 	uint32_t program_count, crn_count, assigned_count, pending_count;
 	uint32_t unsurveyed_count; /* CRNs that a restore still waits for (R17) */
+	uint64_t ttl_s_max_ms; /* the largest ever used (R17) */
+	bool no_holds;         /* as the last NewGen said */
 	stamp_t programs_changed, crns_changed; /* for blocking queries */
 	bool configured;
 	struct fsm_config config;
@@ -164,6 +166,7 @@ struct fsm_program {
 	enum program_kind kind;
 	bool superseded, waiting_for_replaced, has_replaces, amendable;
 	bool forgotten; /* its record goes when it is FREE */
+	bool loser;     /* lost against an earlier sibling (R21) */
 	bool persistent, hold, orphan, lost, has_data, has_data_crn;
 	bool move_without_data, has_node_pin;
 	slot_t crn;
@@ -189,6 +192,7 @@ struct fsm_crn {
 	uint64_t exp_ms, gen, seq_seen;
 	stamp_t seen;           /* last visible change; changed: of its set */
 	stamp_t survey_session; /* session at NewGen, while not surveyed */
+	struct hash survey_host; /* host at NewGen */
 	struct text name, owner, url, unfenced_reason;
 	uint8_t nonce[16];
 	uint32_t token_count;

@@ -16,6 +16,7 @@ void fsm_status(const struct fsm_view *s, struct fsm_status *out)
 		.assigned_count = s->assigned_count,
 		.pending_count = s->pending_count,
 		.unsurveyed_count = s->unsurveyed_count,
+		.ttl_s_max_ms = s->ttl_s_max_ms, .no_holds = s->no_holds,
 		.programs_changed = s->programs_changed,
 		.crns_changed = s->crns_changed,
 		.configured = s->configured, .config = s->config,
@@ -37,6 +38,7 @@ static void read_flags(const struct fsm_view *s, const struct program *p,
 {
 	out->superseded = p->superseded;
 	out->forgotten = p->forgotten;
+	out->loser = p->loser;
 	out->waiting_for_replaced = p->waiting;
 	out->has_replaces = p->has_replaces;
 	out->amendable = p->amendable;
@@ -97,6 +99,7 @@ bool fsm_crn_read(const struct fsm_view *s, slot_t slot, struct fsm_crn *out)
 		.hash = c->hash, .host = c->host, .boot = c->boot,
 		.session = c->session, .changed = c->changed, .seen = c->seen,
 		.survey_session = c->survey_session,
+		.survey_host = c->survey_host,
 		.alive = c->alive, .established = c->established,
 		.linked = c->linked, .surveyed = c->surveyed,
 		.reported = c->reported, .class = (enum crn_class)c->class,

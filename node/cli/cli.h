@@ -149,6 +149,8 @@ CLI_COMMAND(cmd_program_unpersist);
 CLI_COMMAND(cmd_program_forget);
 CLI_COMMAND(cmd_event_list);
 CLI_COMMAND(cmd_event_watch);
+CLI_COMMAND(cmd_audit_export);
+CLI_COMMAND(cmd_audit_verify);
 CLI_COMMAND(cmd_pki_init);
 CLI_COMMAND(cmd_pki_issue);
 

@@ -56,6 +56,8 @@ static const struct api_route routes[] = {
 	  .copy = COPY_PROGRAM, .render = api_logs },
 	{ .method = "GET", .path = "/admin/v1/events", .consistency = STALE,
 	  .handle = api_events },
+	{ .method = "GET", .path = "/admin/v1/audit", .consistency = STALE,
+	  .handle = api_audit },
 	{ .method = "GET", .path = "/admin/v1/intake", .consistency = STALE,
 	  .handle = api_intake },
 	{ .method = "POST", .path = "/admin/v1/programs", .mutation = true,
@@ -123,6 +125,8 @@ static void make_heads(struct heads *h, const struct api_request *request)
 		hex_encode(request->id, sizeof request->id, h->id);
 		head(h, "Berth-Request-Id", h->id);
 	}
+	if (*request->audit_next)
+		head(h, "Berth-Audit-Next", request->audit_next);
 	if (*request->location)
 		head(h, "Location", request->location);
 }

@@ -101,6 +101,7 @@ struct api_request {
 	int status;
 	const char *error;
 	char message[512], location[2048];
+	char audit_next[48]; /* a header: where the audit trail goes on */
 	/* the handlers' own */
 	struct edge_submit *submit;
 	struct hash *subjects;
@@ -116,7 +117,7 @@ struct api {
 	struct edge *edge;
 	struct place_overlay *overlay; /* empty */
 	struct api_request *waiting;
-	uint32_t waiting_count;
+	uint32_t waiting_count, audit_readers;
 	uv_timer_t tick;
 	bool closing;
 };
@@ -228,6 +229,7 @@ void api_v0_allocation(struct api_request *request);
 void api_door(struct api_request *request);
 void api_logs(struct api_request *request);
 void api_events(struct api_request *request);
+void api_audit(struct api_request *request);
 void api_intake(struct api_request *request);
 void api_change_member(struct api_request *request);
 void api_put_programs(struct api_request *request);

@@ -60,6 +60,8 @@ static const struct config_setting settings[] = {
 	{ .path = "join", .kind = CONFIG_BOOL, AT(join) },
 	{ .path = "election_ms", .kind = CONFIG_UINT, .min = 100,
 	  .max = 60000, AT(election_ms) },
+	{ .path = "audit_mib", .kind = CONFIG_UINT, .max = 1u << 20,
+	  AT(audit_mib) },
 	{ .path = "watchdog_none_ok", .kind = CONFIG_BOOL,
 	  AT(watchdog_none_ok) },
 	{ .path = "unfenced_hold_ok", .kind = CONFIG_BOOL,
@@ -268,7 +270,8 @@ static int derive(const char *file, struct conf *conf, struct fault *fault)
 
 int conf_load(const char *file, struct conf *out, struct fault *fault)
 {
-	struct conf conf = { .election_ms = 500, .ccn_poll_ms = 2000 };
+	struct conf conf = { .election_ms = 500, .ccn_poll_ms = 2000,
+			     .audit_mib = 1024 };
 	int code = config_load(file, settings, COUNT_OF(settings), &conf,
 			       fault);
 

@@ -14,7 +14,7 @@ struct conf_address {
 struct conf {
 	/* As read; freed by conf_fini. */
 	char *cluster, *directory, *pki, *listen, *http, *admin_tls, *profile;
-	uint64_t id, election_ms, ccn_poll_ms;
+	uint64_t id, election_ms, ccn_poll_ms, audit_mib;
 	bool bootstrap, join, watchdog_none_ok, unfenced_hold_ok;
 	struct config_list peers, crns;
 	char **ccns, **channels;

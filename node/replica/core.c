@@ -297,6 +297,9 @@ static int open_engine(struct core *core, struct fault *fault)
 
 	if (code != 0)
 		return code;
+	code = core__trail_open(core, fault);
+	if (code != 0)
+		return code;
 	code = node_io_open(&core->node_io, &core->loop,
 			    core->config.directory, &hooks, core, &core->io,
 			    fault);
@@ -398,6 +401,7 @@ static void free_state(struct core *core)
 	struct core_state *state = core->state;
 
 	driver_close(core->driver);
+	core__trail_close(core);
 	core->state = NULL;
 	for (uint32_t i = 0; i < CORE_VIEWS_MAX; i++)
 		if (core->views[i].view != NULL)

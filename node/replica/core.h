@@ -15,6 +15,7 @@
 #include "raft/replica.h"
 
 struct core;
+struct trail;
 
 #define CORE_PEERS_MAX 9
 struct core_peer {
@@ -34,6 +35,10 @@ struct core_config {
 	/* If the directory is empty: make it one of a founding member, or of
 	 * one that joins and waits to be added. Neither: refused (R18). */
 	bool bootstrap, join;
+	/* The audit trail goes to "audit" in this directory; of about so many
+	 * bytes, 0: none is kept. */
+	const char *trail_directory;
+	uint64_t trail_size;
 	uint32_t audit_entries; /* between two hashes; 0: as all others do */
 };
 
@@ -104,6 +109,8 @@ void core_agent_frame(struct core *core, const struct agent_route *route,
 /* From the edge: an established raft stream of peer `id`, handed over. */
 void core_peer_stream(struct core *core, uint64_t id,
 		      struct stream_parcel *parcel);
+/* Any thread: the audit trail, or NULL. It lives as long as the core. */
+struct trail *core_trail(struct core *core);
 /* Any thread: is there a raft link of that peer (or one on its way)? */
 bool core_peer_linked(struct core *core, uint64_t id);
 

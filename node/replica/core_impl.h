@@ -12,6 +12,7 @@
 #include "node/replica/core.h"
 #include "node/replica/peer.h"
 #include "node/replica/queue.h"
+#include "node/replica/trail.h"
 
 #define CORE_IN_COUNT_MAX 65536u
 #define CORE_IN_SIZE_MAX (64u << 20)
@@ -41,6 +42,22 @@ struct core_audit_work {
 	_Atomic uint64_t taken, skipped, mismatches;
 };
 
+/* core_trail.c: entries on their way to the audit trail. */
+struct trail_item;
+struct core_trail {
+	struct core *core;
+	struct trail *trail; /* NULL: none is kept */
+	struct trail_item *first, **last, *writing;
+	size_t size;
+	uv_work_t work;
+	struct fault fault;
+	int code;
+	bool busy, failing, sync, sync_asked;
+	bool wanted;     /* a state, by the trail */
+	const char *gap; /* why entries are left out until there is one */
+	uint64_t state_ms, synced_ms;
+};
+
 struct core {
 	struct core_config config;
 	struct core_events events;
@@ -67,6 +84,7 @@ struct core {
 	struct { struct fsm_view *view; struct core_state *state; }
 		views[CORE_VIEWS_MAX];
 	struct core_audit_work audit;
+	struct core_trail trail;
 	struct core_call *running; /* inside its run */
 	bool finished;             /* it was finished there */
 	bool handing; /* leadership is on its way to another: then we stop */
@@ -106,6 +124,13 @@ void core__audit_applied(struct core *core, uint64_t index);
 void core__audit_tick(struct core *core);
 bool core__audit_heard(void *ctx, uint64_t id, const uint8_t *data,
 		       size_t size);
+/* core_trail.c */
+MUST_CHECK int core__trail_open(struct core *core, struct fault *fault);
+void core__trail_close(struct core *core);
+void core__trail_applied(struct core *core, uint64_t index, uint64_t term,
+			 const void *data, size_t size);
+void core__trail_restored(struct core *core, uint64_t index);
+void core__trail_sync(struct core *core);
 /* core.c */
 void core__stop(struct core *core);
 void core__stopped(struct core *core); /* on the edge loop */

@@ -137,12 +137,12 @@ static void on_apply(void *ctx, uint64_t index, uint64_t term,
 	struct core *core = ctx;
 	const struct fsm_observer observer = { core, on_result, on_effect };
 
-	(void)term;
 	core->result_count = core->effect_count = 0;
 	core->text_size = 0;
 	fsm_apply(core->state->fsm, index, data, size, &observer);
 	applied(core, index);
 	core__audit_applied(core, index);
+	core__trail_applied(core, index, term, data, size);
 	driver_applied(core->driver, core_view(core), index, core->results,
 		       core->result_count);
 	if (core->effect_count != 0)
@@ -156,6 +156,7 @@ static void on_apply(void *ctx, uint64_t index, uint64_t term,
 
 static void *on_snapshot_begin(void *ctx)
 {
+	core__trail_sync(ctx); /* what it stands for is not applied again */
 	return core_view_open(ctx);
 }
 
@@ -203,6 +204,7 @@ static int on_restore(void *ctx,
 	core__state_release(core, old);
 	fsm_status(core_view(core), &status);
 	applied(core, status.index);
+	core__trail_restored(core, status.index);
 	if (core->replica != NULL) /* not our own one at the start */
 		tell_gap(core, status.index);
 	return 0;

@@ -224,6 +224,8 @@ static int open_core(struct daemon *d, struct fault *fault)
 		.initial = conf->initial,
 		.bootstrap = conf->bootstrap && !conf->founded,
 		.join = conf->join,
+		.trail_directory = conf->directory,
+		.trail_size = conf->audit_mib << 20,
 	};
 	struct core_events events;
 	int code;

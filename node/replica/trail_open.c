@@ -1,0 +1,306 @@
+/* Opening the audit trail: which segments there are, and where the newest
+ * ends. */
+#include "node/replica/trail_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "node/lib/log.h"
+
+#define RECORD_SIZE_MAX (1u << 30)
+#define HEAD_READ_SIZE 256u /* of a segment: its head and where it begins */
+
+void trail__path(const struct trail *trail, uint64_t number, char path[4096])
+{
+	snprintf(path, 4096, "%s/%016" PRIx64, trail->directory, number);
+}
+
+bool trail__next(struct wire_reader *r, enum trail_record *type,
+		 struct wire_reader *payload)
+{
+	struct wire_reader at = *r;
+	uint32_t size = wire_get_u32(&at);
+	uint8_t letter = wire_get_u8(&at);
+	const uint8_t *data;
+
+	if (at.bad || size > RECORD_SIZE_MAX)
+		return false;
+	data = wire_get(&at, size);
+	if (!data)
+		return false;
+	*type = (enum trail_record)letter;
+	*payload = (struct wire_reader){ data, size, 0, false };
+	*r = at;
+	return true;
+}
+
+/* --- what is in a segment ------------------------------------------------- */
+
+static bool take_hash(struct wire_reader *r, struct hash *out)
+{
+	const uint8_t *bytes = wire_get(r, TRAIL_HASH);
+
+	if (bytes)
+		memcpy(out->bytes, bytes, TRAIL_HASH);
+	return bytes != NULL;
+}
+
+static bool take_anchor(struct wire_reader *r, struct trail_found *found)
+{
+	struct hash hash;
+
+	wire_get_u8(r);
+	found->last = found->first = wire_get_u64(r);
+	wire_get_u64(r);
+	if (r->bad || !take_hash(r, &hash))
+		return false;
+	found->head = hash;
+	found->begun = true;
+	return true;
+}
+
+static bool take_entry(struct wire_reader *r, struct trail_found *found)
+{
+	struct wire_reader in = *r;
+	struct hash hash, said;
+	uint64_t index;
+
+	if (r->size < TRAIL_HASH || !found->begun)
+		return false;
+	in.size -= TRAIL_HASH;
+	index = wire_get_u64(&in);
+	trail__chain(&found->head, in.data, in.size, &hash);
+	memcpy(said.bytes, r->data + in.size, TRAIL_HASH);
+	if (!hash_equal(&hash, &said) || index <= found->last)
+		return false;
+	found->head = hash;
+	found->last = index;
+	return true;
+}
+
+static bool take_record(enum trail_record type, struct wire_reader *payload,
+			struct trail_found *found)
+{
+	switch (type) {
+	case TRAIL_BEGIN:
+		found->begun = take_hash(payload, &found->head);
+		return found->begun;
+	case TRAIL_ANCHOR:
+		return take_anchor(payload, found);
+	case TRAIL_ENTRY:
+		return take_entry(payload, found);
+	case TRAIL_HEAD:
+	case TRAIL_END:
+	default:
+		return false;
+	}
+}
+
+static bool head_fits(const struct trail *trail, struct wire_reader *r)
+{
+	const uint8_t *magic = wire_get(r, TRAIL_MAGIC_SIZE);
+	struct wire_reader payload;
+	enum trail_record type;
+	struct text cluster;
+
+	if (!magic || memcmp(magic, TRAIL_MAGIC, TRAIL_MAGIC_SIZE) != 0 ||
+	    !trail__next(r, &type, &payload) || type != TRAIL_HEAD)
+		return false;
+	wire_get_u64(&payload);
+	wire_get_u64(&payload);
+	cluster = wire_get_bytes(&payload, sizeof trail->cluster);
+	return !payload.bad && cluster.size == strlen(trail->cluster) &&
+	       memcmp(cluster.data, trail->cluster, cluster.size) == 0;
+}
+
+int trail__scan(const struct trail *trail, const struct wire *file,
+		struct trail_found *out, struct fault *fault)
+{
+	struct wire_reader r = { file->data, file->size, 0, false }, payload;
+	struct trail_found found = { 0 };
+	enum trail_record type;
+
+	if (!head_fits(trail, &r))
+		return fault_set(fault, BERTH_CORRUPT, "not an audit file of "
+				 "cluster %s", trail->cluster);
+	found.size = r.at;
+	while (trail__next(&r, &type, &payload) &&
+	       take_record(type, &payload, &found))
+		found.size = r.at;
+	*out = found;
+	return 0;
+}
+
+/* --- files ---------------------------------------------------------------- */
+
+/* A file's first bytes, at most `size`. */
+static int slurp(const char *path, uint64_t size, struct wire *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	ssize_t n = 1;
+
+	if (fd < 0)
+		return BERTH_IO;
+	if (fstat(fd, &st) == 0 && size > (uint64_t)st.st_size)
+		size = (uint64_t)st.st_size;
+	out->data = malloc(size ? size : 1);
+	out->capacity = size;
+	while (out->data && out->size < size && n > 0) {
+		n = read(fd, out->data + out->size, size - out->size);
+		out->size += n > 0 ? (size_t)n : 0;
+	}
+	close(fd);
+	return out->data && out->size == size ? 0 : BERTH_IO;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct trail_segment *x = a, *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int list(struct trail *trail, struct fault *fault)
+{
+	DIR *dir = opendir(trail->directory);
+	struct dirent *entry;
+	char *end;
+
+	if (!dir)
+		return fault_set(fault, BERTH_IO, "read %s: %s",
+				 trail->directory, strerror(errno));
+	while ((entry = readdir(dir)) && trail->count < TRAIL_SEGMENTS_MAX) {
+		uint64_t number = strtoull(entry->d_name, &end, 16);
+
+		if (strlen(entry->d_name) == 16 && !*end)
+			trail->segments[trail->count++].number = number;
+	}
+	closedir(dir);
+	qsort(trail->segments, trail->count, sizeof trail->segments[0],
+	      compare);
+	return 0;
+}
+
+/* An older one: only its size, and where it begins. */
+static int look_at(struct trail *trail, struct trail_segment *segment,
+		   struct fault *fault)
+{
+	struct wire file = { 0 };
+	struct wire_reader r;
+	char path[4096];
+	struct stat st;
+	int code = 0;
+
+	trail__path(trail, segment->number, path);
+	if (stat(path, &st) || slurp(path, HEAD_READ_SIZE, &file))
+		code = fault_set(fault, BERTH_IO, "read %s: %s", path,
+				 strerror(errno));
+	r = (struct wire_reader){ file.data, file.size, 0, false };
+	if (!code && !head_fits(trail, &r))
+		code = fault_set(fault, BERTH_CORRUPT, "%s: not an audit file "
+				 "of cluster %s", path, trail->cluster);
+	if (!code) {
+		uint8_t type;
+
+		segment->size = (uint64_t)st.st_size;
+		wire_get_u32(&r);
+		type = wire_get_u8(&r);
+		wire_get_u8(&r);
+		segment->first = type == TRAIL_ANCHOR ? wire_get_u64(&r) : 0;
+	}
+	wire_fini(&file);
+	return code;
+}
+
+/* A crash while a segment was begun leaves one that says nothing: the one
+ * before it is the newest. Gives whether this one begins. */
+static int scan_newest(struct trail *trail, struct trail_found *found,
+		       struct fault *fault)
+{
+	char path[4096];
+	int code;
+
+	trail__path(trail, trail->segments[trail->count - 1].number, path);
+	wire_fini(&trail->again);
+	if (slurp(path, UINT64_MAX, &trail->again))
+		return fault_set(fault, BERTH_IO, "read %s", path);
+	*found = (struct trail_found){ 0 };
+	code = trail__scan(trail, &trail->again, found, fault);
+	if (code && trail->again.size < HEAD_READ_SIZE)
+		code = 0; /* torn in its head */
+	if (!code && found->size < trail->again.size)
+		log_warn("trail", "%s: a torn end of %zu bytes is cut", path,
+			 trail->again.size - found->size);
+	return code;
+}
+
+static int open_newest(struct trail *trail, struct fault *fault)
+{
+	struct trail_found found = { 0 };
+	struct trail_segment *segment;
+	int code = 0;
+
+	while (trail->count && !found.begun && !code) {
+		code = scan_newest(trail, &found, fault);
+		if (!code && !found.begun)
+			trail->count--;
+	}
+	if (code || !trail->count)
+		return code;
+	segment = &trail->segments[trail->count - 1];
+	trail->again.size = found.size;
+	trail->again_at = TRAIL_MAGIC_SIZE;
+	segment->size = found.size;
+	segment->first = found.first;
+	trail->last = trail->out_last = found.last;
+	trail->head = trail->out_head = found.head;
+	return 0;
+}
+
+static int open_segments(struct trail *trail, struct fault *fault)
+{
+	int code = list(trail, fault);
+
+	if (!code)
+		code = open_newest(trail, fault);
+	for (uint32_t i = 0; i + 1 < trail->count && !code; i++)
+		code = look_at(trail, &trail->segments[i], fault);
+	return code;
+}
+
+int trail_open(struct trail **out, const struct trail_config *config,
+	       struct fault *fault)
+{
+	struct trail *trail = calloc(1, sizeof *trail);
+	int code;
+
+	if (!trail)
+		return fault_set(fault, BERTH_NOMEM, "audit");
+	trail->fd = -1;
+	trail->id = config->id;
+	trail->size_max = config->size;
+	trail->segment_size = config->size / 4 < TRAIL_SEGMENT_SIZE
+				      ? config->size / 4 : TRAIL_SEGMENT_SIZE;
+	snprintf(trail->cluster, sizeof trail->cluster, "%s", config->cluster);
+	pthread_mutex_init(&trail->mutex, NULL);
+	snprintf(trail->directory, sizeof trail->directory, "%s/audit",
+		 config->directory);
+	if (mkdir(trail->directory, 0700) && errno != EEXIST)
+		code = fault_set(fault, BERTH_IO, "make %s: %s",
+				 trail->directory, strerror(errno));
+	else
+		code = open_segments(trail, fault);
+	if (code) {
+		trail_close(trail);
+		return code;
+	}
+	*out = trail;
+	return 0;
+}
