@@ -189,6 +189,13 @@ void world_pass(struct world *w, uint64_t ms)
 	}
 }
 
+void world_lose(struct world *w)
+{
+	driver_leader(w->driver, false, w->term);
+	log_forget(w);
+	w->last = w->applied;
+}
+
 uint32_t world_waiting(const struct world *w)
 {
 	uint32_t count = 0;
@@ -445,4 +452,44 @@ void world_program(struct command *out, uint32_t number)
 	out->program_put.vcpus = 1;
 	out->program_put.memory_mib = 1;
 	out->program_put.disk_mib = 1;
+}
+
+/* --- what is there ----------------------------------------------------------- */
+
+struct fsm_status world_status(const struct world *w)
+{
+	struct fsm_status status;
+
+	fsm_status(fsm_live(w->fsm), &status);
+	return status;
+}
+
+struct fsm_crn world_crn_of(const struct world *w, const struct world_agent *a)
+{
+	struct fsm_crn crn;
+	slot_t slot = fsm_crn_find(fsm_live(w->fsm), &a->crn);
+
+	REQUIRE(slot != SLOT_NONE &&
+		fsm_crn_read(fsm_live(w->fsm), slot, &crn));
+	return crn;
+}
+
+struct fsm_program world_program_of(const struct world *w,
+				    const struct command *put)
+{
+	struct fsm_program p;
+	slot_t slot = fsm_program_find(fsm_live(w->fsm),
+				       &put->program_put.program);
+
+	REQUIRE(slot != SLOT_NONE &&
+		fsm_program_read(fsm_live(w->fsm), slot, &p));
+	return p;
+}
+
+struct driver_status world_counts(const struct world *w)
+{
+	struct driver_status counts;
+
+	driver_status(w->driver, &counts);
+	return counts;
 }

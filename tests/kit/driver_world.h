@@ -7,7 +7,7 @@
 
 #include "node/replica/driver.h"
 
-#define WORLD_FRAMES_MAX 4096
+#define WORLD_FRAMES_MAX 8192
 
 struct world_entry {
 	struct world_entry *next;
@@ -49,6 +49,8 @@ bool world_apply(struct world *w);
 void world_settle(struct world *w);
 /* Time passes in steps of 50 ms, settled at each. */
 void world_pass(struct world *w, uint64_t ms);
+/* Leadership is lost, and what was proposed with it: it was never committed. */
+void world_lose(struct world *w);
 uint32_t world_waiting(const struct world *w); /* entries not applied */
 /* How many commands of this type wait in the log. */
 uint32_t world_proposed(const struct world *w, enum fsm_command_type type);
@@ -86,5 +88,11 @@ void world_join(struct world *w, struct world_agent *a, uint32_t vcpus);
 bool world_follow(struct world *w, struct world_agent *a,
 		  struct agent_reply *out);
 void world_program(struct command *out, uint32_t number);
+
+struct fsm_status world_status(const struct world *w);
+struct fsm_crn world_crn_of(const struct world *w, const struct world_agent *a);
+struct fsm_program world_program_of(const struct world *w,
+				    const struct command *put);
+struct driver_status world_counts(const struct world *w);
 
 #endif
