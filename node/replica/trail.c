@@ -53,7 +53,7 @@ void trail__chain(const struct hash *before, const void *payload, size_t size,
 
 /* --- what breaks it ------------------------------------------------------- */
 
-static void break_off(struct trail *trail, const char *why)
+void trail_break(struct trail *trail, const char *why)
 {
 	if (!trail->broken)
 		snprintf(trail->why, sizeof trail->why, "%s", why);
@@ -131,7 +131,7 @@ static void compare(struct trail *trail, const struct trail_entry *e)
 			log_error("trail", "entry %" PRIu64 " is not the one "
 				  "that the trail has: this log is another",
 				  e->index);
-			break_off(trail, "another log took this one's place");
+			trail_break(trail, "another log took this one's place");
 		}
 		break;
 	}
@@ -152,7 +152,7 @@ void trail_append(struct trail *trail, const struct trail_entry *entry)
 	}
 	wire_fini(&trail->again);
 	if (!trail->count && entry->index > FIRST_INDEX) {
-		break_off(trail, "the trail begins here");
+		trail_break(trail, "the trail begins here");
 		return;
 	}
 	if (!trail->count)
@@ -329,7 +329,7 @@ static void give_up(struct trail *trail, int code)
 	pthread_mutex_unlock(&trail->mutex);
 	trail->out_last = trail->last;
 	trail->out_head = trail->head;
-	break_off(trail, "the disk did not take it");
+	trail_break(trail, "the disk did not take it");
 	if (code == BERTH_NOSPACE)
 		drop_oldest(trail, 0);
 }

@@ -49,6 +49,9 @@ void trail_close(struct trail *trail);
 /* Adds an entry to what trail_flush writes. One that cannot follow what is
  * here is left out, and trail_wants tells. */
 void trail_append(struct trail *trail, const struct trail_entry *entry);
+/* What follows is not of the log that is here: nothing is written until there
+ * is an anchor, which begins the chain anew. */
+void trail_break(struct trail *trail, const char *why);
 /* A state after the entry at `index`: begins a segment where the newest is
  * full, or the chain anew where entries are missing, of which `why` tells; else
  * nothing. Flushes. Errors as trail_flush's. */

@@ -160,7 +160,7 @@ static int slurp(const char *path, uint64_t size, struct wire *out)
 	return out->data && out->size == size ? 0 : BERTH_IO;
 }
 
-static int compare(const void *a, const void *b)
+static int by_number(const void *a, const void *b)
 {
 	const struct trail_segment *x = a, *y = b;
 
@@ -184,7 +184,7 @@ static int list(struct trail *trail, struct fault *fault)
 	}
 	closedir(dir);
 	qsort(trail->segments, trail->count, sizeof trail->segments[0],
-	      compare);
+	      by_number);
 	return 0;
 }
 
@@ -241,7 +241,7 @@ static int scan_newest(struct trail *trail, struct trail_found *found,
 	return code;
 }
 
-static int open_newest(struct trail *trail, struct fault *fault)
+static int read_newest(struct trail *trail, struct fault *fault)
 {
 	struct trail_found found = { 0 };
 	struct trail_segment *segment;
@@ -269,7 +269,7 @@ static int open_segments(struct trail *trail, struct fault *fault)
 	int code = list(trail, fault);
 
 	if (!code)
-		code = open_newest(trail, fault);
+		code = read_newest(trail, fault);
 	for (uint32_t i = 0; i + 1 < trail->count && !code; i++)
 		code = look_at(trail, &trail->segments[i], fault);
 	return code;

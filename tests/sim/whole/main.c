@@ -380,6 +380,7 @@ struct arguments {
 	double minutes;
 	uint32_t mutation;
 	bool stop, talk, quiet, events;
+	const char *audit; /* folder, NULL: none */
 };
 
 static bool run_seed(uint64_t seed, const struct arguments *a,
@@ -397,6 +398,8 @@ static bool run_seed(uint64_t seed, const struct arguments *a,
 	world_open(world, seed, &options);
 	world->talk = a->talk;
 	world->events = a->events;
+	if (a->audit)
+		audit_open(world, a->audit);
 	world_run(world, options.minutes * 60000000ull);
 	if (!world->violation[0])
 		settle(world);
@@ -412,6 +415,7 @@ static bool run_seed(uint64_t seed, const struct arguments *a,
 			       a->mutation ? " --mutation (as given)" : "");
 		}
 	}
+	audit_close(world);
 	add(totals, world);
 	*trace = *trace * 31 + world->trace;
 	world_close(world);
@@ -430,7 +434,7 @@ static const char *const mutations[MUTATE_COUNT] = {
 static int usage(void)
 {
 	fputs("usage: main [--seed N | --seeds N [--first M]] [--minutes M] "
-	      "[--mutation NAME] [--stop] [--talk] "
+	      "[--mutation NAME] [--audit DIR] [--stop] [--talk] "
 	      "[--events] [--quiet]\n", stderr);
 	for (uint32_t i = 1; i < MUTATE_COUNT; i++)
 		fprintf(stderr, "  --mutation %s\n", mutations[i]);
@@ -472,6 +476,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 			a->first = strtoull(value, NULL, 10);
 		} else if (strcmp(argv[i], "--minutes") == 0) {
 			a->minutes = strtod(value, NULL);
+		} else if (strcmp(argv[i], "--audit") == 0) {
+			a->audit = value;
 		} else if (strcmp(argv[i], "--mutation") == 0) {
 			while (a->mutation < MUTATE_COUNT &&
 			       strcmp(mutations[a->mutation], value) != 0)

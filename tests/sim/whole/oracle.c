@@ -146,6 +146,7 @@ static void on_result(void *ctx, const struct fsm_result *result)
 	struct request *request;
 	uint32_t number;
 
+	audit_result(world, result);
 	memcpy(&number, result->request, sizeof number);
 	if (number == 0)
 		return;
@@ -421,6 +422,7 @@ static void commit(struct world *world, uint64_t index, const void *data,
 	o->entries[index % ORACLE_RING].index = index;
 	o->entries[index % ORACLE_RING].bytes = bytes;
 	fsm_apply(o->fsm, index, data, size, &observer);
+	audit_entry(world, index, data, size, oracle_view(world));
 	world->totals.applied++;
 	check_time(world, index, bytes);
 	if (o->sessions_moved)
@@ -507,6 +509,7 @@ void oracle_rewind(struct world *world, struct fsm *fsm)
 	memset(o->states, 0, sizeof o->states);
 	memset(o->entries, 0, sizeof o->entries);
 	memset(o->proposals, 0, sizeof o->proposals);
+	audit_rewind(world, status.index, view);
 	o->max = status.index;
 	o->c_ms = status.c_ms;
 	o->read_us = o->proposed_us = world->now_us;

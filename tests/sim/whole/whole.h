@@ -293,6 +293,7 @@ struct world {
 	struct request requests[REQUESTS_MAX];
 	uint32_t request_count;
 	struct oracle *oracle;
+	struct audit_file *audit; /* NULL: none is written */
 	struct backup backups[BACKUPS_MAX];
 	uint64_t next_backup_us, next_people_us;
 	uint64_t gen;              /* the newest that was ever begun */
@@ -407,6 +408,15 @@ uint64_t oracle_max(const struct world *world);
 bool guarded(const struct host *host);
 bool clock_trusted(const struct world *world);
 uint32_t program_number(const struct world *world, const struct hash *hash);
+
+/* audit.c: each does nothing unless it was opened */
+void audit_open(struct world *world, const char *directory);
+void audit_result(struct world *world, const struct fsm_result *result);
+void audit_entry(struct world *world, uint64_t index, const void *data,
+		 size_t size, const struct fsm_view *view);
+void audit_rewind(struct world *world, uint64_t index,
+		  const struct fsm_view *view);
+void audit_close(struct world *world);
 
 /* people.c */
 void people_open(struct world *world);
