@@ -475,6 +475,8 @@ static void renewal(struct script *t, char *spec, struct command_renewal *r)
 			r->session = value_of(t, parts[i] + 8);
 		else if (strncmp(parts[i], "gen=", 4) == 0)
 			r->gen = value_of(t, parts[i] + 4);
+		else if (strncmp(parts[i], "seq=", 4) == 0)
+			r->seq = value_of(t, parts[i] + 4);
 		else if (strncmp(parts[i], "applied=", 8) == 0)
 			r->applied = value_of(t, parts[i] + 8);
 		else if (strcmp(parts[i], "ack") == 0)
@@ -717,7 +719,7 @@ static void ask_program(struct script *t)
 
 	ask_known_keys(t, " state crn session epoch v_rev gen hold orphan lost "
 			  "superseded waiting forgotten lineage data_crn host "
-			  "code changed ");
+			  "code changed since ");
 	if (t->expected && strcmp(t->expected, "unknown") == 0) {
 		if (read_program(t, word_at(t, 1), &p))
 			fail(t, "%s is known", t->words[1]);
@@ -745,6 +747,7 @@ static void ask_program(struct script *t)
 	ask_number(t, "forgotten", p.forgotten);
 	ask_number(t, "code", p.code_revision);
 	ask_number(t, "changed", p.changed);
+	ask_number(t, "since", p.since_wall_ms);
 }
 
 static void ask_crn(struct script *t)
@@ -754,7 +757,7 @@ static void ask_crn(struct script *t)
 
 	ask_known_keys(t, " alive established linked surveyed reported fenced "
 			  "session changed exp programs vcpus_used host k why "
-			  "memory_used ");
+			  "memory_used seen seq watchdog gen ");
 	if (t->expected && strcmp(t->expected, "unknown") == 0) {
 		if (read_crn(t, word_at(t, 1), &c))
 			fail(t, "%s is known", t->words[1]);
@@ -778,8 +781,15 @@ static void ask_crn(struct script *t)
 	ask_number(t, "vcpus_used", c.vcpus_used);
 	ask_number(t, "memory_used", c.memory_mib_used);
 	ask_number(t, "k", c.k_ms);
-	if (why && (c.unfenced_reason.size == 0 ||
-		    !strstr(c.unfenced_reason.data, why)))
+	ask_number(t, "seen", c.seen);
+	ask_number(t, "seq", c.seq_seen);
+	ask_number(t, "watchdog", c.watchdog);
+	ask_number(t, "gen", c.gen);
+	if (why && strcmp(why, "none") == 0 && c.unfenced_reason.size > 0)
+		fail(t, "there is a reason");
+	else if (why && strcmp(why, "none") != 0 &&
+		 (c.unfenced_reason.size == 0 ||
+		  !strstr(c.unfenced_reason.data, why)))
 		fail(t, "why: not %s", why);
 }
 
@@ -798,6 +808,8 @@ static void ask_status(struct script *t)
 	ask_number(t, "unsurveyed", s.unsurveyed_count);
 	ask_number(t, "quarantine", s.quar_until_ms);
 	ask_number(t, "ttl_s", s.config.ttl_s_ms);
+	ask_number(t, "leader", s.leader);
+	ask_number(t, "wall", s.wall_ms);
 	ask_number(t, "programs_changed", s.programs_changed);
 	ask_number(t, "crns_changed", s.crns_changed);
 }
@@ -851,6 +863,25 @@ static void ask_due(struct script *t)
 	ask_names(t, names, count, 1);
 }
 
+/* WHAT, WHAT/CRN or WHAT/CRN/reason */
+static void ask_move(struct script *t, char *spec, const struct fsm_move *m)
+{
+	char *parts[3];
+	uint32_t count = split(spec, '/', parts, 3);
+	struct hash crn = name_hash(count > 1 ? parts[1] : "none");
+
+	if (strcmp(parts[0], fsm_effect_name(m->what)) != 0)
+		fail(t, "expected %s, got %s", parts[0],
+		     fsm_effect_name(m->what));
+	if (count > 1 && !hash_equal(&crn, &m->crn))
+		fail(t, "expected %s, got %.32s", parts[1],
+		     (const char *)m->crn.bytes);
+	if (count > 2 && (strlen(parts[2]) != m->reason.size ||
+			  memcmp(parts[2], m->reason.data, m->reason.size)))
+		fail(t, "expected %s, got %.*s", parts[2],
+		     (int)m->reason.size, m->reason.data);
+}
+
 static void ask_moves(struct script *t)
 {
 	struct hash hash = name_hash(word_at(t, 1));
@@ -863,9 +894,7 @@ static void ask_moves(struct script *t)
 	if (count != (uint32_t)(t->word_count - 2))
 		fail(t, "it moved %u times", count);
 	for (uint32_t i = 0; i < count && !t->failed; i++)
-		if (strcmp(t->words[i + 2], fsm_effect_name(moves[i].what)) != 0)
-			fail(t, "expected %s, got %s", t->words[i + 2],
-			     fsm_effect_name(moves[i].what));
+		ask_move(t, t->words[i + 2], &moves[i]);
 }
 
 static void ask_place(struct script *t)
@@ -936,7 +965,13 @@ static void do_round(struct script *t)
 	}
 }
 
-/* = effect [program] [crn], in order; "= none". */
+/* result stamp=N: of the last command. */
+static void ask_result(struct script *t)
+{
+	ask_number(t, "stamp", t->result.stamp);
+}
+
+/* = effect [program] [crn] [epoch=] [session=] [gen=], in order; "= none". */
 static void ask_effect(struct script *t)
 {
 	const struct fsm_effect *e = &t->effects[t->effect_seen];
@@ -956,10 +991,14 @@ static void ask_effect(struct script *t)
 	}
 	if (strcmp(t->words[1], fsm_effect_name(e->type)) != 0)
 		fail(t, "it was %s", fsm_effect_name(e->type));
+	ask_number(t, "epoch", e->epoch);
+	ask_number(t, "session", e->session);
+	ask_number(t, "gen", e->gen);
 	for (; at < t->word_count; at++) {
 		struct hash want = name_hash(t->words[at]);
 
-		if (!hash_equal(&want, &e->program) &&
+		if (!strchr(t->words[at], '=') &&
+		    !hash_equal(&want, &e->program) &&
 		    !hash_equal(&want, &e->crn))
 			fail(t, "it was about %.32s %.32s",
 			     (const char *)e->program.bytes,
@@ -980,7 +1019,7 @@ static const struct {
 	{"new_gen", do_new_gen}, {"let", do_let}, {"program", ask_program},
 	{"crn", ask_crn}, {"status", ask_status}, {"desired", ask_desired},
 	{"kept", ask_desired}, {"due", ask_due}, {"moves", ask_moves},
-	{"place", ask_place}, {"explain", ask_explain}, {"round", do_round},
+	{"result", ask_result}, {"place", ask_place}, {"explain", ask_explain}, {"round", do_round},
 	{"=", ask_effect},
 };
 

@@ -5,12 +5,14 @@
  *
  *   put p1 owner=al hold=1     a command, default fields; expects "ok"
  *   assign p1 A -> session     expects this refusal
- *   = revoking p1 A            the effects of the command above, all in order
+ *   = revoking p1 A epoch=$e   the effects of the command above, all in order
  *   = none                     it had none
  *   ready A vcpus=8            put, register, report and acknowledge a CRN
  *   pass 6000 B C              time in beats that renew B and C
  *   beat dt=250 A/ack/applied=$now   one beat; a renewal is NAME/field...
  *   let old = $A               $A: session of CRN A; $p1: epoch of p1
+ *   result stamp=$p1           the stamp that the command above gave
+ *   moves p1 freed/A/why       its moves, newest first; CRN and reason if told
  *   program p1 state=free      questions about records; crn, status likewise
  *   desired A p1 p2            the set; kept and due likewise
  *   place p1 -> pin            the reason; "place p1 -> ok B" the choice
