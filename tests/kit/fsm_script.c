@@ -94,8 +94,16 @@ static uint64_t value_of(struct script *t, const char *word)
 	struct fsm_program program;
 	struct fsm_crn crn;
 
+	const char *minus = strchr(word, '-');
+
 	if (word[0] != '$')
 		return strtoull(word, NULL, 10);
+	if (minus) {
+		char name[40];
+
+		snprintf(name, sizeof name, "%.*s", (int)(minus - word), word);
+		return value_of(t, name) - strtoull(minus + 1, NULL, 10);
+	}
 	word++;
 	if (strcmp(word, "now") == 0)
 		return stamp_version(t->index);
@@ -271,8 +279,9 @@ static void apply_quietly(struct script *t, const struct command *command)
 {
 	struct bytes b = {0};
 	struct byte_sink sink = {&b, bytes_write};
-	uint64_t term = command->type == FSM_LEAD ? command->lead.term
-						  : t->term;
+	uint64_t term = command->type == FSM_LEAD
+				? number_of(t, "as", command->lead.term)
+				: t->term;
 
 	if (!command_entry_begin(&sink, term, 1) ||
 	    !command_encode(&sink, command))
@@ -523,6 +532,8 @@ static void do_pass(struct script *t)
 
 		if (left < dt_ms)
 			dt_ms = (uint32_t)left;
+		if (dt_ms == 0)
+			fail(t, "no time can pass");
 		beat(t, dt_ms, t->words + 2, t->word_count - 2);
 		left -= dt_ms;
 	}

@@ -10,7 +10,7 @@
  *   ready A vcpus=8            put, register, report and acknowledge a CRN
  *   pass 6000 B C              time in beats that renew B and C
  *   beat dt=250 A/ack/applied=$now   one beat; a renewal is NAME/field...
- *   let old = $A               $A: session of CRN A; $p1: epoch of p1
+ *   let old = $A               $A: session of CRN A; $p1: epoch of p1; $A-1
  *   result stamp=$p1           the stamp that the command above gave
  *   moves p1 freed/A/why       its moves, newest first; CRN and reason if told
  *   program p1 state=free      questions about records; crn, status likewise
