@@ -482,6 +482,26 @@ struct disk *disk_new(struct chance *chance)
 	return disk;
 }
 
+struct disk *disk_copy(const struct disk *disk)
+{
+	struct disk *copy = disk_new(disk->chance);
+
+	for (uint32_t i = 0; i < disk->durable.count; i++) {
+		const struct name *name = &disk->durable.names[i];
+		struct inode *inode = need(calloc(1, sizeof *inode));
+
+		inode->changes_end = &inode->changes;
+		grow(inode, name->inode->capacity);
+		memcpy(inode->now, name->inode->durable, inode->capacity);
+		memcpy(inode->durable, name->inode->durable, inode->capacity);
+		inode->now_size = inode->durable_size =
+			name->inode->durable_size;
+		enter(&copy->now, name->text, inode);
+		enter(&copy->durable, name->text, inode);
+	}
+	return copy;
+}
+
 void disk_free(struct disk *disk)
 {
 	forget_turns(disk);

@@ -41,6 +41,7 @@ void disk_kill(struct disk *disk);
 void disk_forget(struct disk *disk);
 /* Writes fail with NOSPACE from now on, or no longer. */
 void disk_full(struct disk *disk, bool full);
+struct disk *disk_copy(const struct disk *disk);
 /* The bytes that a crash now could not take away. False: no such file. */
 bool disk_durable(const struct disk *disk, const char *name,
 		  const uint8_t **data, uint64_t *size);

@@ -48,9 +48,16 @@ static void rotate_link(struct host *host)
 {
 	struct world *world = host->world;
 
-	host->link_node = (uint32_t)((host->link_node + 1 +
-				      chance_below(&world->chance, 2)) %
-				     world->options.replicas);
+	uint32_t at = host->link_node + 1 +
+		      (uint32_t)chance_below(&world->chance, 2);
+
+	/* Replies list all replicas; a list may be old. */
+	for (uint32_t i = 0; i < world->node_count; i++) {
+		host->link_node = (at + i) % world->node_count;
+		if (!world->nodes[host->link_node].gone ||
+		    chance_below(&world->chance, 20) == 0)
+			break;
+	}
 	host->link = (uint64_t)host->number << 40 | ++world->links;
 	host->link_us = world->now_us + wire_delay(world, true) % 3000000;
 }

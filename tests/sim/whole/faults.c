@@ -21,6 +21,9 @@ static uint32_t pace(const struct options *o, uint32_t which)
 	case FAULT_PROGRAM: return o->program_ms;
 	case FAULT_CLIENT: return o->client_ms;
 	case FAULT_RESTORE: return o->restore_ms;
+	case FAULT_REPLACED: return o->replace_ms;
+	case FAULT_MEMBER: return o->member_ms;
+	case FAULT_OLD_DISK: break;
 	case FAULT_KIND_COUNT: break;
 	}
 	return 0;
@@ -46,8 +49,7 @@ void faults_plan(struct world *world)
 
 static struct node *some_node(struct world *world)
 {
-	return &world->nodes[chance_below(&world->chance,
-					  world->options.replicas)];
+	return node_any(world);
 }
 
 static struct host *some_host(struct world *world)
@@ -105,9 +107,9 @@ static void host_sleeps(struct world *world)
 static void cut_peers(struct world *world)
 {
 	uint32_t a = (uint32_t)chance_below(&world->chance,
-					    world->options.replicas);
+					    world->node_count);
 	uint32_t b = (uint32_t)chance_below(&world->chance,
-					    world->options.replicas);
+					    world->node_count);
 	uint32_t low = a < b ? a : b, high = a < b ? b : a;
 	bool one_way = world->options.one_way;
 
@@ -268,6 +270,9 @@ static void happen(struct world *world, uint32_t which)
 	case FAULT_OPERATOR:
 	case FAULT_CLIENT: people_act(world, which); break;
 	case FAULT_RESTORE: restore_backup(world); break;
+	case FAULT_REPLACED: members_replace(world); break;
+	case FAULT_MEMBER: members_change(world); break;
+	case FAULT_OLD_DISK: break;
 	case FAULT_KIND_COUNT: break;
 	}
 }
@@ -276,8 +281,11 @@ void faults_happen(struct world *world, uint32_t which)
 {
 	if (world->healed)
 		return;
-	world->totals.faults++;
-	world->totals.by_fault[which]++;
+	/* Those count when they are done. */
+	if (which != FAULT_REPLACED && which != FAULT_MEMBER) {
+		world->totals.faults++;
+		world->totals.by_fault[which]++;
+	}
 	happen(world, which);
 	plan(world, which);
 }
@@ -289,7 +297,7 @@ void faults_heal(struct world *world)
 	story(world, "everything is healed");
 	world->healed = true;
 	o->loss = o->duplicate = o->reorder = o->late = 0;
-	for (uint32_t i = 0; i < o->replicas; i++) {
+	for (uint32_t i = 0; i < world->node_count; i++) {
 		struct node *node = &world->nodes[i];
 
 		node->restart_us = node->paused_us = world->now_us;

@@ -56,6 +56,16 @@ static void draw_disasters(struct options *o, struct chance *from)
 	o->restore_ms = PICK(0, 0, 0, 40000, 120000, 300000);
 }
 
+static void draw_members(struct options *o, struct chance *from)
+{
+	struct chance chance = { chance_next(from) };
+
+	if (chance_percent(&chance, 50))
+		return;
+	o->replace_ms = PICK(0, 30000, 90000, 200000);
+	o->member_ms = PICK(0, 10000, 40000, 120000);
+}
+
 static void draw_options(uint64_t seed, struct options *o)
 {
 	struct chance chance = { seed * 0x2545f4914f6cdd1du };
@@ -88,6 +98,7 @@ static void draw_options(uint64_t seed, struct options *o)
 	o->snapshot_entries = PICK(100, 500, 3000);
 	o->minutes = PICK(5, 10, 20);
 	draw_disasters(o, &chance);
+	draw_members(o, &chance);
 }
 
 static void print_options(const struct options *o)
@@ -97,7 +108,8 @@ static void print_options(const struct options *o)
 	       "%u wan %u disk %u ms, snapshot %u, %s\n  every (ms): replica "
 	       "crash %u pause %u, machine crash %u pause %u, fencer %u, agent "
 	       "%u, cut %u, clock %u, data %u, twin %u, disk %u, operator %u, "
-	       "client %u, program %u, restore %u; starts fail %u%%, %u "
+	       "client %u, program %u, restore %u, replaced %u, "
+	       "members %u; starts fail %u%%, %u "
 	       "minutes\n",
 	       o->replicas, o->crns, o->programs,
 	       o->profile == 0 ? "fast" : o->profile == 1 ? "default" : "calm",
@@ -108,7 +120,8 @@ static void print_options(const struct options *o)
 	       o->pause_node_ms, o->crash_host_ms, o->pause_host_ms,
 	       o->fencer_ms, o->agent_ms, o->cut_ms, o->clock_ms, o->data_ms,
 	       o->twin_ms, o->disk_fault_ms, o->operator_ms, o->client_ms,
-	       o->program_ms, o->restore_ms, o->start_fails, o->minutes);
+	       o->program_ms, o->restore_ms, o->replace_ms,
+	       o->member_ms, o->start_fails, o->minutes);
 }
 
 /* lease.md 2.5 and 2.6; `tight`: the least ttl_s that the formula allows. */
@@ -163,6 +176,7 @@ static void world_open(struct world *world, uint64_t seed,
 		world->crn_vcpus[i] =
 			(uint32_t)chance_between(&world->chance, 4, 8);
 	}
+	world->voters = options->replicas;
 	for (uint32_t i = 0; i < options->replicas; i++)
 		node_init(world, i);
 	for (uint32_t i = 0; i < options->crns; i++)
@@ -174,7 +188,7 @@ static void world_open(struct world *world, uint64_t seed,
 static void world_close(struct world *world)
 {
 	world->over = true;
-	for (uint32_t i = 0; i < world->options.replicas; i++)
+	for (uint32_t i = 0; i < world->node_count; i++)
 		node_fini(&world->nodes[i]);
 	for (uint32_t i = 0; i < world->host_count; i++) {
 		free(world->hosts[i]->reg);
@@ -246,8 +260,8 @@ static void happen(struct world *world, struct event *event)
 static void sweep(struct world *world)
 {
 	world->next_sweep_us = world->now_us + 100000;
-	for (uint32_t i = 0; i < world->options.replicas; i++)
-		if (!world->nodes[i].alive &&
+	for (uint32_t i = 0; i < world->node_count; i++)
+		if (!world->nodes[i].alive && !world->nodes[i].gone &&
 		    world->nodes[i].restart_us <= world->now_us) {
 			if (!world->healed &&
 			    chance_percent(&world->chance, 10))
@@ -260,6 +274,7 @@ static void sweep(struct world *world)
 		if (!world->hosts[i]->on && !world->hosts[i]->gone &&
 		    world->hosts[i]->on_us <= world->now_us)
 			host_on(world->hosts[i]);
+	members_keep(world);
 	restore_keep(world);
 }
 
@@ -268,7 +283,7 @@ static struct node *next_node(struct world *world, uint64_t *at_us)
 	struct node *best = NULL;
 
 	*at_us = NEVER_US;
-	for (uint32_t i = 0; i < world->options.replicas; i++) {
+	for (uint32_t i = 0; i < world->node_count; i++) {
 		struct node *node = &world->nodes[i];
 		uint64_t at = node->next_us;
 
@@ -341,7 +356,8 @@ static void settle(struct world *world)
 		people_settle(world);
 		world_run(world, world->now_us + 5000000);
 		if (world->violation[0] ||
-		    people_satisfied(world, why, sizeof why))
+		    (people_satisfied(world, why, sizeof why) &&
+		     members_satisfied(world, why, sizeof why)))
 			break;
 		if (world->now_us >= start + bound)
 			world_fail(world, "%.0f s after the heal: %s",
@@ -497,7 +513,8 @@ static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
 		"replica crash", "replica pause", "machine crash",
 		"machine pause", "fencer kill", "agent kill", "split",
 		"clock", "data lost", "twin", "disk full", "operator",
-		"program end", "client", "restore" };
+		"program end", "client", "restore", "replica replaced",
+		"member change", "old disk" };
 
 	printf("faults:");
 	for (uint32_t i = 0; i < FAULT_KIND_COUNT; i++)

@@ -124,8 +124,7 @@ static void io_link_drop(void *ctx, uint64_t id, const char *why)
 	if (strstr(why, "malformed"))
 		world_fail(node->world, "replica %" PRIu64 " drops its link to "
 			   "%" PRIu64 ": %s", node->id, id, why);
-	peer_break(node->world, node->number, (uint32_t)id - 1,
-		   node->world->now_us + 100000);
+	peer_close(node->world, node->number, (uint32_t)id - 1);
 }
 
 /* --- the driver's world ----------------------------------------------------------- */
@@ -198,6 +197,9 @@ static void on_apply(void *ctx, uint64_t index, uint64_t term,
 	const struct fsm_observer observer = { node, on_result, NULL };
 
 	(void)term;
+	if (node->lost)
+		world_fail(node->world, "R18: replica %" PRIu64 " lost its "
+			   "disk and applies an entry", node->id);
 	if (index <= node->applied)
 		world_fail(node->world, "replica %" PRIu64 " applies %" PRIu64
 			   " after %" PRIu64, node->id, index, node->applied);
@@ -275,6 +277,9 @@ static void on_leadership(void *ctx, bool leader, uint64_t term)
 	story(node->world, "replica %" PRIu64 " %s, term %" PRIu64, node->id,
 	      leader ? "leads" : "leads no more", term);
 	node->world->totals.elections += leader;
+	if (node->lost && leader)
+		world_fail(node->world, "R18: replica %" PRIu64 " lost its "
+			   "disk and leads", node->id);
 	driver_leader(node->driver, leader, term);
 }
 
@@ -287,6 +292,8 @@ static void on_fatal(void *ctx, const struct fault *fault)
 		return;
 	story(node->world, "replica %" PRIu64 " stops: %s", node->id,
 	      fault->text);
+	if (node->lost && fault->code == BERTH_DENIED)
+		return;
 	/* A long pause while a write is under way is a disk that hangs. */
 	if (fault->code != BERTH_NOSPACE && fault->code != BERTH_IO &&
 	    !strstr(fault->text, "hangs"))
@@ -353,11 +360,13 @@ static void bootstrap(struct node *node)
 		world_fail(world, "bootstrap: %s", fault.text);
 }
 
-void node_init(struct world *world, uint32_t number)
+static struct node *node_make(struct world *world, uint32_t number)
 {
 	struct node *node = &world->nodes[number];
+	uint32_t life = node->life;
 
 	memset(node, 0, sizeof *node);
+	node->life = life; /* of the one before a restore */
 	node->world = world;
 	node->number = number;
 	node->id = number + 1;
@@ -374,7 +383,34 @@ void node_init(struct world *world, uint32_t number)
 		node, on_apply, on_snapshot_begin, on_snapshot_write,
 		on_snapshot_end, on_restore, on_leadership, on_fatal,
 	};
+	return node;
+}
+
+void node_init(struct world *world, uint32_t number)
+{
+	struct node *node = node_make(world, number);
+
+	world->node_count = number + 1;
 	bootstrap(node);
+	node_start(node);
+}
+
+void node_join(struct world *world)
+{
+	struct node *node = node_make(world, world->node_count++);
+	int32_t drift = (int32_t)world->options.drift;
+	struct replica_config config;
+	struct fault fault = { 0 };
+
+	drifting_set(&node->clock, world->now_us,
+		     (int32_t)chance_below(&world->chance,
+					   2 * (uint64_t)drift + 1) - drift);
+	node->joining = true;
+	node_config(node, &config);
+	if (replica_bootstrap(&node->io, &config, NULL, 0, NULL, 0, &fault))
+		world_fail(world, "bootstrap: %s", fault.text);
+	story(world, "replica %" PRIu64 " is new and waits to be added",
+	      node->id);
 	node_start(node);
 }
 
@@ -412,6 +448,7 @@ void node_start(struct node *node)
 	node->failed = false;
 	node->leader = node->term = 0;
 	node->paused_us = 0;
+	node->changing = false;
 	node->lanes[0] = (struct lane){ .tail = &node->lanes[0].head };
 	node->lanes[1] = (struct lane){ .tail = &node->lanes[1].head };
 	open_above(node);
@@ -422,6 +459,9 @@ void node_start(struct node *node)
 		node->restart_us = world->now_us + 200000;
 		if (disk_off(node->disk))
 			disk_crash(node->disk);
+		else if (node->lost && (fault.code == BERTH_NOTFOUND ||
+					fault.code == BERTH_DENIED))
+			members_refused(node, fault.text);
 		else if (fault.code == BERTH_NOSPACE || fault.code == BERTH_IO)
 			disk_full(node->disk, false);
 		else
@@ -475,8 +515,13 @@ void node_crash(struct node *node, const char *why)
 void node_fini(struct node *node)
 {
 	node_crash(node, "the end");
-	disk_free(node->disk);
+	if (node->disk)
+		disk_free(node->disk);
+	if (node->copy)
+		disk_free(node->copy);
 	free(node->results);
+	node->disk = node->copy = NULL;
+	node->results = NULL;
 }
 
 /* As core.c's step: the engine, then the driver, then the edge is told. */
@@ -518,7 +563,7 @@ struct node *node_leader(struct world *world)
 	struct driver_status status;
 	struct node *best = NULL;
 
-	for (uint32_t i = 0; i < world->options.replicas; i++) {
+	for (uint32_t i = 0; i < world->node_count; i++) {
 		struct node *node = &world->nodes[i];
 
 		if (!node->alive || node->leader != node->id)
@@ -534,7 +579,7 @@ struct node *node_best(struct world *world)
 {
 	struct node *best = NULL;
 
-	for (uint32_t i = 0; i < world->options.replicas; i++) {
+	for (uint32_t i = 0; i < world->node_count; i++) {
 		struct node *node = &world->nodes[i];
 
 		if (node->alive && (!best || node->applied > best->applied))

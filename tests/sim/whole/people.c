@@ -77,8 +77,7 @@ static void again(struct request *request, uint64_t us)
 void people_client(struct world *world, const struct event *event)
 {
 	struct request *request = &world->requests[event->a % REQUESTS_MAX];
-	struct node *node = &world->nodes[chance_below(
-		&world->chance, world->options.replicas)];
+	struct node *node = node_any(world);
 
 	if (!request->used || request->number != event->a || request->acked)
 		return;
@@ -194,8 +193,7 @@ static void put_crn(struct world *world, uint32_t crn, bool linked)
 /* What some replica's applied state shows, perhaps an old one. */
 const struct fsm_view *some_view(struct world *world)
 {
-	struct node *node = &world->nodes[chance_below(
-		&world->chance, world->options.replicas)];
+	struct node *node = node_any(world);
 
 	return node->alive ? fsm_live(node->fsm) : NULL;
 }

@@ -16,8 +16,7 @@
 static void backup_take(struct world *world)
 {
 	uint32_t at = (uint32_t)chance_below(&world->chance, BACKUPS_MAX);
-	struct node *node = &world->nodes[chance_below(
-		&world->chance, world->options.replicas)];
+	struct node *node = node_any(world);
 	struct memory memory = { 0 };
 	const struct byte_sink sink = { &memory, oracle_write };
 	struct fsm_status status;
@@ -134,6 +133,7 @@ void restore_backup(struct world *world)
 	      ") is restored, generation %" PRIu64 " begins", oracle_max(world),
 	      (double)backup->at_us / 1e6, status.index, status.gen,
 	      world->gen);
+	members_restart(world);
 	for (uint32_t i = 0; i < world->options.replicas; i++)
 		reborn(&world->nodes[i], fsm,
 		       us + chance_below(&world->chance, 500000));

@@ -8,7 +8,8 @@
  * base.c: events, chance, the story. node.c: a replica. wire.c: the network.
  * host.c: a machine with its processes. agent.c: the agent on it. oracle.c:
  * what must hold. people.c: clients and operators. faults.c: disasters.
- * restore.c: backups, and what follows a disaster. main.c: options, phases.
+ * restore.c: backups, and what follows a disaster. members.c: replicas that
+ * come and go. main.c: options, phases.
  */
 #ifndef TESTS_SIM_WHOLE_WHOLE_H
 #define TESTS_SIM_WHOLE_WHOLE_H
@@ -22,7 +23,7 @@
 #include "node/replica/driver.h"
 #include "raft/replica.h"
 
-#define NODES_MAX 5u
+#define NODES_MAX 16u   /* of these options.replicas at first */
 #define HOSTS_MAX 96u    /* machines; a CRN may get another one */
 #define CRNS_MAX 50u
 #define PROGRAMS_MAX 160u
@@ -48,6 +49,8 @@ void disk_fuse(struct disk *disk, uint64_t operations);
 bool disk_off(const struct disk *disk);
 void disk_crash(struct disk *disk);
 void disk_full(struct disk *disk, bool full);
+/* Another disk with what is durable on this one. */
+struct disk *disk_copy(const struct disk *disk);
 
 /* --- options --------------------------------------------------------------- */
 enum mutation { /* of what the harness imitates, not of shipped code */
@@ -72,7 +75,7 @@ struct options {
 	uint32_t fencer_ms, agent_ms, cut_ms, clock_ms, data_ms, twin_ms;
 	uint32_t disk_fault_ms, operator_ms, client_ms, program_ms;
 	uint32_t drift, hold, start_fails, snapshot_entries, minutes;
-	uint32_t restore_ms;
+	uint32_t restore_ms, replace_ms, member_ms;
 	enum mutation mutation;
 };
 
@@ -139,6 +142,14 @@ struct node {
 	uint64_t restart_us, paused_us, next_us;
 	uint64_t applied;
 	bool failed;
+	/* Its disk is lost; it is off for good; it is not added yet; it is to
+	 * be removed. */
+	bool lost, gone, joining, leaving;
+	bool changing; /* a change of members that it leads is under way */
+	uint32_t change_what;
+	uint64_t change_id, copy_incarnation;
+	struct replica_change change;
+	struct disk *copy; /* an older state of its disk */
 	struct fsm_result *results;
 	uint32_t result_count, result_capacity;
 };
@@ -277,7 +288,9 @@ struct world {
 	bool healed, over;
 	struct event *heap;
 	uint32_t heap_count, heap_capacity;
-	struct node nodes[NODES_MAX];
+	struct node nodes[NODES_MAX]; /* by id - 1 */
+	uint32_t node_count, voters, replacing;
+	uint64_t operate_us;
 	struct host *hosts[HOSTS_MAX];
 	uint32_t host_count;
 	int32_t host_of_crn[CRNS_MAX]; /* the newest machine */
@@ -287,6 +300,8 @@ struct world {
 	uint32_t program_count;
 	struct {
 		uint64_t epoch, since_us, last_us[2];
+		uint64_t closing_us; /* by `closer`; 0: not */
+		uint32_t closer;
 		bool up, cut[2];
 	} peers[NODES_MAX][NODES_MAX];
 	uint64_t peers_look_us, next_sweep_us;
@@ -332,7 +347,18 @@ struct node *node_leader(struct world *world);
 struct node *node_best(struct world *world); /* the most applied, or NULL */
 bool node_ready(const struct node *node);    /* alive and not paused */
 
+/* A new replica under a new id, which waits to be added. */
+void node_join(struct world *world);
 void node_config(const struct node *node, struct replica_config *config);
+
+/* members.c */
+struct node *node_any(struct world *world); /* that is not off for good */
+void members_keep(struct world *world);
+void members_replace(struct world *world);
+void members_change(struct world *world);
+void members_refused(struct node *node, const char *why);
+void members_restart(struct world *world);
+bool members_satisfied(struct world *world, char *why, size_t size);
 
 /* restore.c */
 void restore_keep(struct world *world); /* backups; what was lost is told */
@@ -348,6 +374,8 @@ void restore_close(struct world *world);
 bool peer_transmit(struct node *node, uint64_t id,
 		   const struct replica_part *parts, uint32_t count);
 void peer_break(struct world *world, uint32_t a, uint32_t b, uint64_t again_us);
+/* Closed by that end; what it has sent still arrives. */
+void peer_close(struct world *world, uint32_t closer, uint32_t other);
 void peers_of_crashed(struct world *world, uint32_t number);
 void peers_keep(struct world *world);
 void wire_up(struct host *host, uint8_t type, const void *data, size_t size);
@@ -441,7 +469,8 @@ enum fault_kind {
 	FAULT_NODE_CRASH = 0, FAULT_NODE_PAUSE, FAULT_HOST_CRASH,
 	FAULT_HOST_FREEZE, FAULT_FENCER, FAULT_AGENT, FAULT_CUT, FAULT_CLOCK,
 	FAULT_DATA, FAULT_TWIN, FAULT_DISK, FAULT_OPERATOR, FAULT_PROGRAM,
-	FAULT_CLIENT, FAULT_RESTORE, FAULT_KIND_COUNT
+	FAULT_CLIENT, FAULT_RESTORE, FAULT_REPLACED, FAULT_MEMBER,
+	FAULT_OLD_DISK, FAULT_KIND_COUNT
 };
 void faults_plan(struct world *world);
 void faults_happen(struct world *world, uint32_t which);

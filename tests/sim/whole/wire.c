@@ -64,7 +64,9 @@ bool peer_transmit(struct node *node, uint64_t id,
 	bool must = type == FRAME_HELLO || type == FRAME_REFUSED;
 	uint64_t at, *last;
 
-	if (id == 0 || to >= o->replicas || !world->peers[low][high].up)
+	if (id == 0 || to >= world->node_count || !world->peers[low][high].up ||
+	    (world->peers[low][high].closing_us &&
+	     world->peers[low][high].closer == from))
 		return false;
 	if (!must && (world->peers[low][high].cut[way] ||
 		      chance_below(&world->chance, 1000) < o->loss))
@@ -99,9 +101,22 @@ void peer_break(struct world *world, uint32_t a, uint32_t b, uint64_t again_us)
 		replica_link_down(world->nodes[high].replica, low + 1);
 }
 
+void peer_close(struct world *world, uint32_t closer, uint32_t other)
+{
+	uint32_t low = closer < other ? closer : other;
+	uint32_t high = closer < other ? other : closer;
+	uint64_t last_us = world->peers[low][high].last_us[closer > other];
+
+	if (!world->peers[low][high].up || world->peers[low][high].closing_us)
+		return;
+	world->peers[low][high].closer = closer;
+	world->peers[low][high].closing_us =
+		1000 + (last_us > world->now_us ? last_us : world->now_us);
+}
+
 void peers_of_crashed(struct world *world, uint32_t number)
 {
-	for (uint32_t i = 0; i < world->options.replicas; i++)
+	for (uint32_t i = 0; i < world->node_count; i++)
 		if (i != number)
 			peer_break(world, i, number, world->now_us + AGAIN_US);
 }
@@ -115,21 +130,31 @@ static void connect_pair(struct world *world, uint32_t a, uint32_t b)
 		return;
 	world->peers[a][b].up = true;
 	world->peers[a][b].epoch++;
+	world->peers[a][b].closing_us = 0;
 	world->peers[a][b].last_us[0] = world->peers[a][b].last_us[1] = 0;
 	replica_link_up(world->nodes[a].replica, b + 1);
 	replica_link_up(world->nodes[b].replica, a + 1);
 	world->nodes[a].next_us = world->nodes[b].next_us = world->now_us;
 }
 
-/* Looks every 20 ms for pairs that could be connected. */
+static void look_at_pair(struct world *world, uint32_t a, uint32_t b)
+{
+	if (!world->peers[a][b].up)
+		connect_pair(world, a, b);
+	else if (world->peers[a][b].closing_us &&
+		 world->peers[a][b].closing_us <= world->now_us)
+		peer_break(world, a, b, world->now_us + 100000);
+}
+
+/* Looks every 20 ms for pairs that could be connected, or are closed. */
 void peers_keep(struct world *world)
 {
 	if (world->now_us < world->peers_look_us)
 		return;
 	world->peers_look_us = world->now_us + AGAIN_US;
-	for (uint32_t a = 0; a < world->options.replicas; a++)
-		for (uint32_t b = a + 1; b < world->options.replicas; b++)
-			connect_pair(world, a, b);
+	for (uint32_t a = 0; a < world->node_count; a++)
+		for (uint32_t b = a + 1; b < world->node_count; b++)
+			look_at_pair(world, a, b);
 }
 
 /* --- machines and replicas --------------------------------------------------------- */
@@ -241,7 +266,9 @@ static void arrive_peer(struct node *node, const struct event *event)
 	uint32_t high = event->from < event->to ? event->to : event->from;
 
 	if (node->world->peers[low][high].up &&
-	    node->world->peers[low][high].epoch == event->a)
+	    node->world->peers[low][high].epoch == event->a &&
+	    !(node->world->peers[low][high].closing_us &&
+	      node->world->peers[low][high].closer == event->to))
 		replica_link_frame(node->replica, event->from + 1, event->data,
 				   event->size);
 }
