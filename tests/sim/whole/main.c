@@ -53,7 +53,14 @@ static void draw_disasters(struct options *o, struct chance *from)
 {
 	struct chance chance = { chance_next(from) };
 
-	o->restore_ms = PICK(0, 0, 0, 40000, 120000, 300000);
+	o->restore_ms = PICK(0, 0, 0, 30000, 60000, 150000, 400000);
+	if (!o->restore_ms || chance_percent(&chance, 40))
+		return;
+	/* What a restore has to be careful of. */
+	o->hold = PICK(50, 100);
+	o->data_ms = PICK(0, 20000, 60000);
+	o->twin_ms = PICK(0, 0, 40000, 150000);
+	o->operator_ms = PICK(2000, 8000);
 }
 
 static void draw_members(struct options *o, struct chance *from)
@@ -445,6 +452,7 @@ static bool run_seed(uint64_t seed, const struct arguments *a,
 static const char *const mutations[MUTATE_COUNT] = {
 	"none", "slow-kill", "let-go", "fast-clock", "no-timer", "row-lost",
 	"lying-fence", "ttl-s", "same-gen", "config-lost",
+	"twin-left",
 };
 
 static int usage(void)

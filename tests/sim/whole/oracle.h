@@ -42,6 +42,8 @@ bool oracle_read(void *memory, void *data, size_t size);
 /* recall.c */
 bool state_recalls(const struct fsm_view *view, const uint8_t id[16],
 		   stamp_t *stamp, uint32_t *refusal);
+bool state_survey_host(const struct fsm_view *view, slot_t crn,
+		       struct hash *host);
 /* After a disaster: what the backup holds is all there ever was. Takes fsm. */
 void oracle_rewind(struct world *world, struct fsm *fsm);
 

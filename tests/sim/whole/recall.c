@@ -1,5 +1,5 @@
-/* A look into the state: does it remember that request? (Its header and the
- * simulator's have names in common.) */
+/* A look into the state: does it remember that request, whose Register will
+ * survey that CRN? (Its header and the simulator's have names in common.) */
 #include "fsm/state.h"
 
 bool state_recalls(const struct fsm_view *view, const uint8_t id[16],
@@ -14,5 +14,19 @@ bool state_recalls(const struct fsm_view *view, const uint8_t id[16],
 		return false;
 	*stamp = request->stamp;
 	*refusal = request->refusal;
+	return true;
+}
+
+bool state_survey_host(const struct fsm_view *view, slot_t crn,
+		       struct hash *host);
+
+/* The machine that a NewGen now would wait for. */
+bool state_survey_host(const struct fsm_view *view, slot_t crn,
+		       struct hash *host)
+{
+	if (crn == SLOT_NONE)
+		return false;
+	*host = view->crns[crn].surveyed ? view->crns[crn].host :
+					   view->crns[crn].survey_host;
 	return true;
 }

@@ -112,6 +112,36 @@ static void reborn(struct node *node, struct fsm *fsm, uint64_t restart_us)
 	node->restart_us = restart_us;
 }
 
+static uint32_t machines(const struct world *world, uint32_t crn)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < world->host_count; i++)
+		count += world->hosts[i]->crn == crn && !world->hosts[i]->gone;
+	return count;
+}
+
+/* The Register of one machine surveys the CRN. Where its identity is on more
+ * than one, another may have registered in the lost tail, and may hold a run:
+ * these are seen off. */
+static void see_others_off(struct world *world)
+{
+	const struct fsm_view *view = oracle_view(world);
+
+	if (world->options.mutation == MUTATE_TWIN_LEFT)
+		return;
+	for (uint32_t i = 0; i < world->host_count; i++) {
+		struct host *host = world->hosts[i];
+		slot_t slot = fsm_crn_find(view, &host->crn_hash);
+		struct hash known;
+
+		if (machines(world, host->crn) > 1 &&
+		    state_survey_host(view, slot, &known) &&
+		    !hash_equal(&known, &host->host_hash))
+			host_off(host, "an operator sees it off");
+	}
+}
+
 void restore_backup(struct world *world)
 {
 	const struct backup *backup = backup_choose(world);
@@ -138,6 +168,7 @@ void restore_backup(struct world *world)
 		reborn(&world->nodes[i], fsm,
 		       us + chance_below(&world->chance, 500000));
 	oracle_rewind(world, fsm);
+	see_others_off(world);
 	world->next_people_us = us + chance_below(&world->chance, 20000000);
 }
 
