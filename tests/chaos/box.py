@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -156,7 +157,8 @@ class Machine:
     def __init__(self, name, address):
         self.name, self.address = name, address
         self.init = None
-        self.off = False
+        self.off = self.gone = False
+        self.lock = threading.Lock()
         self.deaf_to = {}  # address: how many faults want it
 
     def make(self):
@@ -200,13 +202,21 @@ table ip chaos {
         self._deaf(addresses, -1)
 
     def _deaf(self, addresses, by):
-        for address in addresses:
-            before = self.deaf_to.get(address, 0)
-            self.deaf_to[address] = before + by
-            if before and before + by:
-                continue
-            self.nft("%s element ip chaos deaf_to { %s }\n" % (
-                "add" if by > 0 else "delete", address))
+        with self.lock:
+            changed = []
+            for address in addresses:
+                before = self.deaf_to.get(address, 0)
+                self.deaf_to[address] = before + by
+                if not before or not before + by:
+                    changed.append(address)
+            if changed and not self.gone:
+                self.nft("%s element ip chaos deaf_to { %s }\n" % (
+                    "add" if by > 0 else "delete", ", ".join(changed)))
+
+    def remove(self):
+        with self.lock:
+            self.gone = True
+            run("ip", "netns", "del", self.name)
 
     # --- processes ---------------------------------------------------------
 

@@ -28,6 +28,7 @@ class Daemon:
         self.world, self.name, self.machine = world, name, machine
         self.argv, self.pid, self.down = argv, None, 0
         self.lives = 0
+        self.before = None  # called before each start
         self.log = os.path.join(world.logs, name + ".log")
         self.lock = threading.RLock()
 
@@ -35,6 +36,8 @@ class Daemon:
         with self.lock:
             if self.pid and not box.dead(self.pid):
                 return
+            if self.before:
+                self.before()
             self.pid = self.machine.enter(self.argv, self.log,
                                           env=self.world.env)
             self.lives += 1
@@ -69,7 +72,7 @@ class Daemon:
 class Replica:
     def __init__(self, world, number):
         self.world, self.id, self.name = world, number, "r%d" % number
-        self.machine = box.Machine(self.name, "10.77.1.%d" % number)
+        self.machine = box.Machine(self.name, self.address_of(number)[1])
         self.folder = os.path.join(ROOM, self.name)
         self.data = os.path.join(self.folder, "data")
         self.address = "%s:%d" % (self.machine.address, box.PORT)
@@ -77,17 +80,28 @@ class Replica:
             world.program("berthd"), "--config",
             os.path.join(self.folder, "berthd.conf")])
         self.member = True
+        self.listed = set()  # ids in the file that it was started with
+        self.daemon.before = self.configure
 
-    def make(self, bootstrap=True):
+    def make(self):
         self.machine.make()
         os.makedirs(self.data)
         box.run("mount", "-t", "tmpfs", "-o", "size=%dm" % DISK_MIB, "none",
                 self.data)
         self.world.issue(self.name, "replica/%d" % self.id,
                          self.machine.address)
-        self.configure(bootstrap)
 
-    def configure(self, bootstrap):
+    def unmake(self):
+        """Off for good: its process, its disk, its machine."""
+        self.member = False
+        self.daemon.down += 1
+        self.daemon.signal(signal.SIGKILL)
+        until(10, self.name + " is dead", lambda: not self.daemon.alive())
+        box.run("umount", "-l", self.data)
+        self.machine.remove()
+
+    def configure(self):
+        """Written anew before each start, as by a diligent operator."""
         w, at = self.world, self.machine.address
         seconds = w.profile[0]
         lines = [
@@ -101,21 +115,32 @@ class Replica:
             'watchdog_none_ok = true; unfenced_hold_ok = false;',
             'ccns = [ "http://%s:%d" ]; ccn_poll_ms = 500;' % (
                 w.ccn.machine.address, CCN)]
-        lines += self.who(bootstrap)
+        lines += self.who()
         lines += ['crns = (' + ", ".join(
             '{ hash = "%s"; name = "%s"; }' % (c.hash, c.name)
             for c in w.crns) + ');']
         with open(os.path.join(self.folder, "berthd.conf"), "w") as file:
             file.write("\n".join(lines) + "\n")
 
-    def who(self, bootstrap):
-        peers = [r for r in self.world.replicas.values()
-                 if bootstrap or r.member]
-        text = ", ".join(
-            '{ id = %d; address = "%s"; http = "%s:%d"; }' % (
-                r.id, r.address, r.machine.address, HTTP) for r in peers)
-        return ["bootstrap = %s;" % ("true" if bootstrap else "false"),
-                "peers = (%s);" % text]
+    def who(self):
+        founders = self.world.options.replicas
+        peers = self.world.members()
+        if self not in peers:
+            peers.append(self)
+        self.listed = {r.id for r in peers}
+        coming = [Replica.address_of(i) for i in self.world.coming()
+                  if i not in self.listed]
+        self.listed |= set(self.world.coming())
+        rows = ['{ id = %d; address = "%s:%d"; http = "%s:%d"; joins = %s; }'
+                % (r[0], r[1], box.PORT, r[1], HTTP,
+                   "true" if r[0] > founders else "false")
+                for r in [(r.id, r.machine.address) for r in peers] + coming]
+        return ["%s = true;" % ("bootstrap" if self.id <= founders else
+                                "join"), "peers = (%s);" % ", ".join(rows)]
+
+    @staticmethod
+    def address_of(number):
+        return number, "10.77.1.%d" % number
 
     # --- asking ------------------------------------------------------------
 
@@ -168,6 +193,7 @@ class Crn:
             for what in ("agent", "fencer"))
         self.off = 0
         self.lock = threading.RLock()
+        self.agent.before = self.configure
 
     def make(self):
         w = self.world
@@ -176,6 +202,10 @@ class Crn:
         w.issue(self.name, "crn/" + self.hash, self.machine.address)
         box.remember_cgroup(w.options.out,
                             box.cgroup_leaf(self.hash, self.data))
+        self.configure()
+
+    def configure(self):
+        w = self.world
         door = "%s:%d" % (self.machine.address, DOOR)
         with open(os.path.join(self.folder, "agent.conf"), "w") as file:
             file.write("""
@@ -185,7 +215,7 @@ door = "%s"; url = "http://%s"; ccns = [ "http://%s:%d" ];
 vcpus = 5; memory_mib = 8192; disk_mib = 20480; k_ms = %d;
 watchdog = ""; runtime_default = "host"; dev_bind = "%s/witness";
 """ % (self.hash, self.name, self.data, ROOM, self.name,
-       ", ".join('"%s"' % r.address for r in w.replicas.values()),
+       ", ".join('"%s"' % r.address for r in w.members()),
        door, door, w.ccn.machine.address, CCN, w.profile[3], ROOM))
 
     def start(self):
@@ -282,6 +312,7 @@ class World:
         self.deaths = []  # (when, name, wait status, expected)
         self.ended = threading.Event()
         self.proxy = None
+        self.founded = False
 
     def program(self, name):
         return os.path.join(self.options.build, name)
@@ -314,6 +345,7 @@ class World:
             c.start()
         threading.Thread(target=self.supervise, daemon=True).start()
         self.wait_ready(60)
+        self.founded = True
 
     def serve(self, machine):
         self.tell_proxy({"machine": machine.name, "netns": machine.netns})
@@ -332,11 +364,27 @@ class World:
             a: {addresses[b]: seconds for b in addresses if b != a}
             for a in addresses}})
 
+    def coming(self):
+        """Ids of replicas that may join next; none before the first start
+        of all, for a founding file names no joiners."""
+        if not self.founded:
+            return []
+        top = max(self.replicas) + 1
+        return [top, top + 1]
+
+    def new_replica(self):
+        r = Replica(self, max(self.replicas) + 1)
+        r.member = False
+        r.make()
+        self.serve(r.machine)
+        self.replicas[r.id] = r
+        return r
+
     # --- who runs -----------------------------------------------------------
 
     def daemons(self):
         found = [self.ccn.daemon]
-        found += [r.daemon for r in self.replicas.values() if r.member]
+        found += [r.daemon for r in self.members()]
         for c in self.crns:
             found += [c.fencer, c.agent]
         return found
@@ -348,11 +396,10 @@ class World:
             for d in self.daemons():
                 if d.pid is None or not box.dead(d.pid):
                     continue
-                if seen.get(d.name) != d.pid:
-                    seen[d.name] = d.pid
+                if seen.get(d.name, (0, 0))[0] != d.pid:
+                    seen[d.name] = d.pid, time.monotonic()
                     self.deaths.append((box.now(), d.name, d.pid, d.down))
-                    continue  # a moment to lie down
-                if d.down == 0:
+                elif d.down == 0 and time.monotonic() > seen[d.name][1] + .5:
                     try:
                         d.start()
                     except RuntimeError as why:
@@ -361,7 +408,7 @@ class World:
     # --- what is known -------------------------------------------------------
 
     def members(self):
-        return [r for r in self.replicas.values() if r.member]
+        return [r for r in list(self.replicas.values()) if r.member]
 
     def leader(self):
         for r in self.members():

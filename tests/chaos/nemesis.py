@@ -4,39 +4,28 @@ A fault has a kind, targets, a begin and an end. What a fault does to a target
 it undoes itself; several last at once, but never two on one process, never so
 many that nobody could go on, except for outages that are meant."""
 import random
-import signal
-import threading
 import time
 
 import box
+import faults
 from cluster import Failed
 
 MEAN_S = 4.0  # between faults, in a storm
 STORM_S, CALM_S = 50, 10
 
 
-class Fault:
-    def __init__(self, kind, targets, seconds):
-        self.kind, self.targets, self.seconds = kind, set(targets), seconds
-        self.begin = self.end = None
-        self.note = ""
-
-    def __str__(self):
-        return "%s %s%s" % (self.kind, "+".join(sorted(self.targets)),
-                            " (%s)" % self.note if self.note else "")
-
-
 class Nemesis:
     def __init__(self, world, rng, only=""):
         self.world, self.rng = world, rng
+        self.rng_work = random.Random(0)  # of threads: which replica is asked
         self.only = set(filter(None, only.split(",")))
         self.done = []
         self.live = []  # (when to end, fault, undo)
         self.rested = {}  # target: not before
         self.failed = []
         self.started = time.monotonic()
-        self.kinds = {name[5:]: getattr(self, name) for name in dir(self)
-                      if name.startswith("make_")}
+        self.kinds = {kind: lambda f=f: f(self)
+                      for kind, (_, f) in faults.KINDS.items()}
         unknown = self.only - set(self.kinds)
         if unknown:
             raise Failed("no such fault: %s" % ", ".join(sorted(unknown)))
@@ -66,7 +55,7 @@ class Nemesis:
 
     def strike(self):
         names = sorted(self.only or self.kinds)
-        weights = [WEIGHTS.get(n, 1) for n in names]
+        weights = [faults.KINDS[n][0] for n in names]
         for _ in range(20):
             name = self.rng.choices(names, weights)[0]
             made = self.kinds[name]()
@@ -86,13 +75,20 @@ class Nemesis:
 
     def end_due(self, now):
         for entry in list(self.live):
-            if entry[0] <= now:
-                self.live.remove(entry)
-                self.undo(entry[1], entry[2])
+            _, fault, undo = entry
+            work = fault.work
+            if work and work.is_alive() or not work and entry[0] > now:
+                continue
+            self.live.remove(entry)
+            self.undo(fault, undo)
 
     def undo(self, fault, undo):
         try:
+            if fault.work:
+                fault.work.join(90)
             undo()
+            if fault.failed:
+                raise Failed(fault.failed)
         except (RuntimeError, OSError, Failed) as why:
             self.failed.append("end of %s: %s" % (fault, why))
         fault.end = box.now()
@@ -115,7 +111,7 @@ class Nemesis:
                 self.rested.get(n, 0) <= now]
 
     def a_replica(self):
-        """One that may be hit, as long as most are whole."""
+        """One that may be hit, as long as most stay whole."""
         members = [r.name for r in self.world.members()]
         hit = len(self.hit() & set(members))
         free = self.free(members)
@@ -136,24 +132,13 @@ class Nemesis:
         name = self.rng.choice(free)
         return next(c for c in self.world.crns if c.name == name)
 
+    def all_replicas(self, count=None):
+        """So many of them, if nothing is done to any."""
+        members = self.world.members()
+        names = [r.name for r in members]
+        if len(self.free(names)) != len(names):
+            return None
+        return self.rng.sample(members, count or len(members))
+
     def seconds(self, low, high):
         return self.rng.uniform(low, high)
-
-    # --- replicas -------------------------------------------------------------
-
-    def make_replica_kill(self):
-        r = self.a_replica()
-        if r:
-            return (Fault("replica_kill", [r.name], self.seconds(0.5, 8)),
-                    r.daemon.kill, r.daemon.up)
-
-    # --- CRNs -----------------------------------------------------------------
-
-    def make_power_off(self):
-        c = self.a_crn()
-        if c:
-            return (Fault("power_off", [c.name], self.seconds(9, 16)),
-                    c.power_off, c.power_on)
-
-
-WEIGHTS = {"power_off": 2}

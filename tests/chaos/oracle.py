@@ -196,9 +196,9 @@ class Verdict:
 
     # --- moves ------------------------------------------------------------------
 
-    SILENT = {"power_off", "agent_stop", "crn_stop", "crn_freeze",
-              "crn_split", "crn_split_in", "crn_split_out", "agent_kill",
-              "fencer_stop", "fencer_kill", "crn_kill"}
+    SILENT = {"power_off", "power_blip", "agent_stop", "agent_gone",
+              "fencer_stop", "fencer_gone", "crn_stop", "crn_freeze",
+              "crn_slow", "crn_split", "crn_split_in", "crn_split_out"}
 
     def judge_moves(self):
         """From the moment that a CRN fell silent to the program's first line
