@@ -151,6 +151,7 @@ void session__report(struct session *s)
 void session__heartbeat_heard(struct session *s, uint32_t ms)
 {
 	s->heartbeat_ms = ms < 50 ? 50 : ms > 10000 ? 10000 : ms;
+	link_patience(s->agent->link, 2 * s->heartbeat_ms);
 	s->heartbeat_known = true;
 }
 

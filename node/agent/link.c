@@ -10,6 +10,8 @@
 #define QUEUE_SIZE_MAX (8u << 20)
 #define BACKOFF_MS_MIN 50u
 #define BACKOFF_MS_MAX 3000u
+#define HANDSHAKE_MS_MIN 500u
+#define HANDSHAKE_MS_MAX 3000u
 
 struct link {
 	uv_loop_t *loop;
@@ -20,8 +22,12 @@ struct link {
 	struct stream *stream; /* connecting or open */
 	bool open, closing, timer_gone;
 	uint64_t since_ms;
-	uint32_t backoff_ms, next, count;
-	char addresses[LINK_ADDRESSES_MAX][64];
+	uint32_t backoff_ms, handshake_ms;
+	uint32_t failures; /* since it was open */
+	uint32_t next, count, told_next, told_count;
+	char addresses[LINK_ADDRESSES_MAX][64]; /* configured */
+	char told[LINK_ADDRESSES_MAX][64];
+	char current[64];
 };
 
 static void connect_next(uv_timer_t *timer);
@@ -101,6 +107,7 @@ static void opened(void *ctx, struct stream *stream)
 	link->open = true;
 	link->since_ms = clock_monotonic_ms();
 	link->backoff_ms = BACKOFF_MS_MIN;
+	link->failures = 0;
 	link->events.up(link->ctx);
 }
 
@@ -126,29 +133,39 @@ static void closed(void *ctx, struct stream *stream, const struct fault *fault)
 		free_if_done(link);
 		return;
 	}
-	log_warn("link", "%s: %s",
-		 link->addresses[(link->next + link->count - 1) % link->count],
-		 fault->text);
+	log_warn("link", "%s: %s", link->current, fault->text);
 	if (was_open)
 		link->events.down(link->ctx);
 	retry(link);
 }
 
+/* Members in turn; the configured list after each round of them without
+ * success, for all that we were told of may be gone. */
+static const char *next_address(struct link *link)
+{
+	uint32_t round = link->told_count + 1;
+	uint32_t tried = link->failures++;
+
+	if (link->told_count > 0 && tried % round != link->told_count)
+		return link->told[link->told_next++ % link->told_count];
+	return link->addresses[link->next++ % link->count];
+}
+
 static void connect_next(uv_timer_t *timer)
 {
 	static const struct stream_events events = { opened, framed, closed };
-	static const struct stream_options options = {
+	struct link *link = timer->data;
+	const struct stream_options options = {
 		.frame_size_max = AGENT_FRAME_SIZE_MAX,
 		.queue_size_max = QUEUE_SIZE_MAX,
-		.handshake_ms = 3000,
+		.handshake_ms = link->handshake_ms,
 	};
-	struct link *link = timer->data;
-	const char *address = link->addresses[link->next];
 	char host[64];
 	uint16_t port;
 
-	link->next = (link->next + 1) % link->count;
-	if (link_address(address, host, sizeof host, &port) != 0 ||
+	snprintf(link->current, sizeof link->current, "%s",
+		 next_address(link));
+	if (link_address(link->current, host, sizeof host, &port) != 0 ||
 	    stream_connect(&link->stream, link->loop, link->tls, host, port,
 			   ALPN_AGENT, NULL, &options, &events, link) != 0) {
 		link->stream = NULL;
@@ -182,28 +199,50 @@ void link_rotate(struct link *link, const char *why)
 		stream_close(link->stream, why);
 }
 
+void link_patience(struct link *link, uint64_t handshake_ms)
+{
+	link->handshake_ms = handshake_ms < HANDSHAKE_MS_MIN ?
+				     HANDSHAKE_MS_MIN :
+			     handshake_ms > HANDSHAKE_MS_MAX ?
+				     HANDSHAKE_MS_MAX :
+				     (uint32_t)handshake_ms;
+}
+
 static bool known(const struct link *link, const char *address)
 {
-	for (uint32_t i = 0; i < link->count; i++)
-		if (strcmp(link->addresses[i], address) == 0)
+	for (uint32_t i = 0; i < link->told_count; i++)
+		if (strcmp(link->told[i], address) == 0)
 			return true;
 	return false;
 }
 
+/* Where the link goes to next is kept where it can be: each agent began at a
+ * place of its own. */
 void link_learn(struct link *link, const struct agent_replicas *replicas)
 {
+	char before[LINK_ADDRESSES_MAX][64];
+	uint32_t count = link->told_count;
 	char host[64];
 	uint16_t port;
 
+	if (replicas->count == 0)
+		return;
+	memcpy(before, link->told, sizeof before);
+	link->told_count = 0;
 	for (uint32_t i = 0; i < replicas->count; i++) {
 		const char *address = replicas->rows[i].address;
+		bool new = true;
 
-		if (link->count >= LINK_ADDRESSES_MAX || known(link, address) ||
+		if (known(link, address) ||
 		    link_address(address, host, sizeof host, &port) != 0)
 			continue;
-		snprintf(link->addresses[link->count++],
-			 sizeof link->addresses[0], "%s", address);
-		log_info("link", "learned of a replica at %s", address);
+		for (uint32_t k = 0; k < count; k++)
+			new = new && strcmp(before[k], address) != 0;
+		snprintf(link->told[link->told_count++],
+			 sizeof link->told[0], "%s", address);
+		if (new)
+			log_info("link", "learned of a replica at %s",
+				 address);
 	}
 }
 
@@ -242,6 +281,7 @@ int link_open(struct link **out, uv_loop_t *loop, struct stream_tls *tls,
 	link->events = *events;
 	link->ctx = ctx;
 	link->backoff_ms = BACKOFF_MS_MIN;
+	link->handshake_ms = HANDSHAKE_MS_MAX;
 	code = add_addresses(link, addresses, fault);
 	if (code == 0 && uv_timer_init(loop, &link->retry) < 0)
 		code = fault_set(fault, BERTH_IO, "link: timer");
@@ -253,6 +293,7 @@ int link_open(struct link **out, uv_loop_t *loop, struct stream_tls *tls,
 	/* Agents spread over the replicas. */
 	crypto_random(&random, sizeof random);
 	link->next = random % link->count;
+	link->told_next = random;
 	(void)uv_timer_start(&link->retry, connect_next, 0, 0);
 	*out = link;
 	return 0;

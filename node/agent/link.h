@@ -1,6 +1,7 @@
-/* The agent's one link to the cluster: a TLS stream to any replica of a list
- * that grows by what the replicas tell. It reconnects and rotates with jitter;
- * sessions live across links (lease.md 2.6, Relay). */
+/* The agent's one link to the cluster: a TLS stream to any of the replicas that
+ * the last one told of; when none of those answers, and at first, to one of the
+ * configured list. It reconnects and rotates with jitter; sessions live across
+ * links (lease.md 2.6, Relay). */
 #ifndef NODE_AGENT_LINK_H
 #define NODE_AGENT_LINK_H
 
@@ -34,7 +35,10 @@ MUST_CHECK int link_send(struct link *link, uint8_t type, const void *payload,
 			 size_t size);
 /* Leaves this replica for the next one. */
 void link_rotate(struct link *link, const char *why);
-/* Adds addresses that are not known yet, up to LINK_ADDRESSES_MAX. */
+/* How long a replica may take to greet us before the next one is tried: a
+ * stopped one accepts connections and says nothing. */
+void link_patience(struct link *link, uint64_t handshake_ms);
+/* Takes the cluster's members of now in the place of those told before. */
 void link_learn(struct link *link, const struct agent_replicas *replicas);
 
 /* Splits "host:port" or "[v6]:port". Errors: INVALID. */

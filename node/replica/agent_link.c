@@ -96,6 +96,9 @@ static size_t replicas_encode(const struct edge *edge, uint8_t *data,
 	     m.count < COUNT_OF(m.rows); i++) {
 		const struct core_peer *peer = &edge->config.peers[i];
 
+		/* Our file may name some that joined not yet, or left. */
+		if (!edge_is_member(edge, peer->id))
+			continue;
 		m.rows[m.count].id = peer->id;
 		snprintf(m.rows[m.count].address, sizeof m.rows[0].address,
 			 "%.56s:%u", peer->host, (unsigned)peer->raft_port);

@@ -143,6 +143,19 @@ static const struct node_io_hooks hooks = {
 
 /* --- the loop ---------------------------------------------------------------- */
 
+/* True if they are not those that were told last. */
+static bool members_moved(struct core *core, const struct replica_status *s)
+{
+	bool moved = s->member_count != core->member_count;
+
+	for (uint32_t i = 0; i < s->member_count; i++) {
+		moved = moved || s->members[i].id != core->member_ids[i];
+		core->member_ids[i] = s->members[i].id;
+	}
+	core->member_count = s->member_count;
+	return moved;
+}
+
 static void tell(struct core *core)
 {
 	struct replica_status status;
@@ -153,6 +166,8 @@ static void tell(struct core *core)
 		core->term = status.term;
 		core__tell_leader(core, status.leader, status.term);
 	}
+	if (members_moved(core, &status))
+		core__tell_members(core);
 	if (core->moved)
 		core__tell_changed(core);
 	core->moved = false;

@@ -57,6 +57,8 @@ struct core_events {
 			uint32_t count);
 	/* Leader (0: none) and term changed. */
 	void (*leader)(void *ctx, uint64_t leader, uint64_t term);
+	/* Who is in the cluster changed. */
+	void (*members)(void *ctx, const uint64_t *ids, uint32_t count);
 	/* Collections changed: wake blocking queries. */
 	void (*changed)(void *ctx, stamp_t programs, stamp_t crns,
 			uint64_t index);

@@ -92,6 +92,8 @@ struct core {
 	bool stopping, failed, moved; /* moved: the edge is told at the end */
 	uint64_t applied, applied_ms, kept_ms; /* kept: links, see peer.h */
 	uint64_t leader, term; /* as last told */
+	uint64_t member_ids[REPLICA_MEMBERS_MAX]; /* as last told */
+	uint32_t member_count;
 	struct lease_clock last; /* both clocks, as last read */
 	uint64_t lease_ns;
 	/* of the entry that is being applied */
@@ -112,6 +114,7 @@ void core__state_release(struct core *core, struct core_state *state);
 /* core_post.c: what crosses to the edge. */
 void core__tell_effects(struct core *core);
 void core__tell_leader(struct core *core, uint64_t leader, uint64_t term);
+void core__tell_members(struct core *core);
 void core__tell_changed(struct core *core);
 void core__tell_fatal(struct core *core, const struct fault *fault);
 void core__tell_stopped(struct core *core);

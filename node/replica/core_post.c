@@ -277,6 +277,31 @@ void core__tell_leader(struct core *core, uint64_t leader, uint64_t term)
 	tell_numbers(core, leader, term, 0, leader_out);
 }
 
+struct members_item {
+	struct queue_item item;
+	uint32_t count;
+	uint64_t ids[REPLICA_MEMBERS_MAX];
+};
+
+static void members_out(void *ctx, struct queue_item *item)
+{
+	struct members_item *m = (struct members_item *)item;
+	struct core *core = ctx;
+
+	if (core->events.members != NULL)
+		core->events.members(core->events.ctx, m->ids, m->count);
+	free(item);
+}
+
+void core__tell_members(struct core *core)
+{
+	struct members_item *m = item_new(sizeof *m, sizeof *m, members_out);
+
+	m->count = core->member_count;
+	memcpy(m->ids, core->member_ids, sizeof m->ids);
+	queue_must_put(&core->out, &m->item);
+}
+
 static void changed_out(void *ctx, struct queue_item *item)
 {
 	struct numbers_item *n = (struct numbers_item *)item;

@@ -89,6 +89,24 @@ static void on_leader(void *ctx, uint64_t leader, uint64_t term)
 	api_wake(edge->api);
 }
 
+bool edge_is_member(const struct edge *edge, uint64_t id)
+{
+	for (uint32_t i = 0; i < edge->member_count; i++)
+		if (edge->member_ids[i] == id)
+			return true;
+	return edge->member_count == 0;
+}
+
+static void on_members(void *ctx, const uint64_t *ids, uint32_t count)
+{
+	struct edge *edge = ctx;
+
+	memcpy(edge->member_ids, ids, count * sizeof *ids);
+	edge->member_count = count;
+	if (!edge->closing && edge->core)
+		agent_links_leader(edge->agents);
+}
+
 static void on_changed(void *ctx, stamp_t programs, stamp_t crns,
 		       uint64_t index)
 {
@@ -121,7 +139,7 @@ void edge_core_events(struct edge *edge, struct core_events *out,
 	*out = (struct core_events){
 		.ctx = edge, .agent_send = on_agent_send,
 		.effects = on_effects, .leader = on_leader,
-		.changed = on_changed, .fatal = on_fatal,
+		.members = on_members, .changed = on_changed, .fatal = on_fatal,
 	};
 }
 

@@ -58,6 +58,8 @@ struct edge {
 	struct edge_config config;
 	struct core *core; /* NULL until edge_set_core */
 	uint64_t leader, term;
+	uint64_t member_ids[REPLICA_MEMBERS_MAX]; /* none: not told yet */
+	uint32_t member_count;
 	stamp_t programs_changed, crns_changed;
 	bool closing;
 	struct stream_listener *listener;
@@ -96,6 +98,8 @@ void edge_release(struct edge *edge);
 
 bool edge_is_leader(const struct edge *edge);
 const struct core_peer *edge_peer(const struct edge *edge, uint64_t id);
+/* In the cluster as far as is known here, and not only in our file. */
+bool edge_is_member(const struct edge *edge, uint64_t id);
 
 /* --- edge_say.c: the log -------------------------------------------------- */
 

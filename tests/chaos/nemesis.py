@@ -23,7 +23,7 @@ class Nemesis:
         self.live = []  # (when to end, fault, undo)
         self.rested = {}  # target: not before
         self.failed = []
-        self.started = time.monotonic()
+        self.started, self.begun = time.monotonic(), box.now()
         self.kinds = {kind: lambda f=f: f(self)
                       for kind, (_, f) in faults.KINDS.items()}
         unknown = self.only - set(self.kinds)

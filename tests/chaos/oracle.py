@@ -2,6 +2,7 @@
 import datetime
 import os
 import re
+import signal
 import threading
 import time
 
@@ -56,6 +57,51 @@ class Beats:
         points.sort()
         return [(a, b) for a, b in zip(points, points[1:])
                 if b - a > seconds * 1e9]
+
+
+class Events:
+    """Which CRN each program was given to, as the event stream tells."""
+
+    def __init__(self, world):
+        self.world, self.since = world, "0"
+        self.assigned = {}  # program hash: [(when, CRN, epoch)]
+        self.compacted = 0
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def watch(self):
+        while not self.ended.wait(1):
+            for r in self.world.members():
+                if self.take(r):
+                    break
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join(30)
+        until(20, "events", lambda: any(
+            self.take(r) for r in self.world.members()))
+
+    def take(self, r):
+        status, _, body = r.ask("GET", "/admin/v1/events?limit=5000&since=" +
+                                self.since, timeout=3)
+        if status == 410:  # the next replica may have them
+            return False
+        if status != 200:
+            return False
+        names = {c.hash: c.name for c in self.world.crns}
+        for e in body["events"]:
+            if e["type"] == "assigned":
+                self.assigned.setdefault(e["program"], []).append(
+                    (from_wall(e["time"]), names[e["crn"]], e["epoch"]))
+        self.since = body["next"] or self.since
+        return True
+
+
+def from_wall(text):
+    """Our clock's time of a time of day, "2026-01-31T12:34:56.789Z"."""
+    t = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return int(t.timestamp() * 1e9) - (time.time_ns() - box.now())
 
 
 class Run:
@@ -138,7 +184,6 @@ LINE = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+)Z (\w+) (\w+): (.*)$")
 
 def fences(world):
     """(when, CRN, runs that died, why), from the fencers' logs."""
-    offset = time.time_ns() - box.now()
     found = []
     for c in world.crns:
         try:
@@ -150,16 +195,28 @@ def fences(world):
                 m = LINE.match(line)
                 if not m or not m[4].startswith("ended, "):
                     continue
-                t = datetime.datetime.fromisoformat(m[1] + "+00:00")
-                found.append((int(t.timestamp() * 1e9) - offset, c.name,
+                found.append((from_wall(m[1]), c.name,
                               int(m[4].split()[1]), m[4].split(": ")[-1]))
     return sorted(found)
 
 
+class Move:
+    def __init__(self, program, a, b, cause, since):
+        self.program, self.a, self.b, self.cause = program, a, b, cause
+        self.start = (b.first - (b.born or b.first)) / 1e9
+        self.total = (b.first - since) / 1e9
+        self.net = self.total - self.start
+
+    def __str__(self):
+        return "%s: %.2f s (its start %.2f s) from %s to %s after %s" % (
+            self.program.name, self.total, self.start, self.a.host,
+            self.b.host, self.cause)
+
+
 class Verdict:
-    def __init__(self, world, load, nemesis, beats, problems):
+    def __init__(self, world, load, nemesis, beats, events, problems):
         self.world, self.load, self.nemesis = world, load, nemesis
-        self.beats, self.problems = beats, problems
+        self.beats, self.events, self.problems = beats, events, problems
         self.faults = nemesis.done
         self.runs = {p.name: read_runs(os.path.join(ROOM, "witness", p.name))
                      for p in load.programs}
@@ -169,8 +226,14 @@ class Verdict:
         self.outages = beats.silences(world.ttl_a - 2 * world.heartbeat)
         self.judge_fences()
         self.judge_moves()
+        self.lost, self.anomalies = [], []
         self.judge_downtime()
         self.judge_writes()
+        self.judge_deaths()
+
+    def at(self, when):
+        """Seconds since the nemesis began."""
+        return "%.1f s" % ((when - self.nemesis.begun) / 1e9)
 
     # --- fences -----------------------------------------------------------------
 
@@ -192,7 +255,8 @@ class Verdict:
             if self.in_outage(t - back, t):
                 self.in_outages += 1
             else:
-                self.false.append((t, crn, runs, why))
+                self.false.append("at %s %s: %d runs died: %s" % (
+                    self.at(t), crn, runs, why))
 
     # --- moves ------------------------------------------------------------------
 
@@ -202,36 +266,41 @@ class Verdict:
 
     def judge_moves(self):
         """From the moment that a CRN fell silent to the program's first line
-        on another one."""
-        self.moves, self.restarts = [], 0
-        for name, runs in self.runs.items():
+        on another one. A CRN that was silent already when it was given the
+        program, or fell silent before it ran there, begins the time anew:
+        that is a second silence, and a move of its own."""
+        self.moves, self.restarts, self.chained = [], 0, 0
+        self.timed = []
+        for p in self.load.programs:
+            runs = self.runs[p.name]
             for a, b in zip(runs, runs[1:]):
                 if a.host == b.host:
                     self.restarts += 1
                     continue
-                cause = self.silenced(a, b)
-                self.moves.append((name, a, b, cause))
-        self.timed = []
-        for name, a, b, cause in self.moves:
-            if cause is None:
-                continue
-            start = b.first - (b.born or b.first)
-            total = b.first - cause.begin
-            self.timed.append((total / 1e9, start / 1e9, name, a, b, cause,
-                               self.hampered(cause, b)))
+                self.moves.append((p, a, b))
+                cause, since = self.silenced(p, a, b)
+                if cause is not None:
+                    self.timed.append(Move(p, a, b, cause, since))
 
-    def silenced(self, a, b):
-        """The fault that made the CRN of run a silent, if one did."""
+    def silenced(self, p, a, b):
+        """The fault that silenced the last CRN that had it before b, and
+        since when this one had it or was silent, whichever was later."""
+        tail = int((self.world.ttl_a + 2) * 1e9)
+        held = [(a.host, a.first, a.last)] + [
+            (crn, t, b.first) for t, crn, epoch in
+            self.events.assigned.get(p.hash, ())
+            if a.last < t and epoch != b.epoch and t < b.first]
+        host, since, until_ns = held[-1]
         found = [f for f in self.faults if f.kind in self.SILENT and
-                 a.host in f.targets and f.begin <= b.first and
-                 a.first <= f.begin and
-                 f.begin >= a.last - int((self.world.ttl_a + 2) * 1e9)]
-        return found[-1] if found else None
-
-    def hampered(self, cause, b):
-        """Was there another hand in it? The time without a leader, or the
-        next CRN hit as well, is not the scheduler's."""
-        return None
+                 host in f.targets and f.begin <= b.first and
+                 (since <= f.begin or (f.end or b.first) >= since) and
+                 f.begin >= until_ns - tail - int(20e9) * (len(held) > 1)]
+        found = [f for f in found if len(held) > 1 or since <= f.begin]
+        if not found:
+            return None, 0
+        if len(held) > 1:
+            self.chained += 1
+        return found[-1], max(found[-1].begin, since)
 
     # --- time not running -----------------------------------------------------
 
@@ -247,7 +316,11 @@ class Verdict:
                 self.add_down(self.cause(a, b), min(b.first, until_ns) -
                               a.last)
             if runs and runs[-1].last < until_ns - 10**9:
-                self.add_down("never came back", until_ns - runs[-1].last)
+                self.add_down("taken back while it was down" if p.unwanted
+                              else "never came back",
+                              until_ns - runs[-1].last)
+                if not p.unwanted:
+                    self.lost.append("%s never came back" % p.name)
 
     def add_down(self, cause, ns):
         self.down.setdefault(cause, []).append(ns / 1e9)
@@ -263,10 +336,34 @@ class Verdict:
             return "no Beat for long"
         return "untouched CRN"
 
+    # --- deaths -----------------------------------------------------------------
+
+    def judge_deaths(self):
+        """A daemon that ended of itself, with nothing done to it, is a
+        finding; so is one that a signal of its own killed at any time."""
+        status = box.reaped()
+        self.own_deaths = 0
+        for t, name, pid, down in self.world.deaths:
+            if down:
+                continue
+            code = status.get(pid, 0)
+            number = os.WTERMSIG(code) if os.WIFSIGNALED(code) else 0
+            base = name.split("-")[0]
+            near = self.touched(base, t - 3 * 10**9, t)
+            if number in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS,
+                          signal.SIGFPE, signal.SIGILL):
+                self.problems.append("at %s %s died of signal %d" % (
+                    self.at(t), name, number))
+            elif not near:
+                self.problems.append(
+                    "at %s %s ended by itself (wait status %d): see its log"
+                    % (self.at(t), name, code))
+            else:
+                self.own_deaths += 1
+
     # --- writes ----------------------------------------------------------------
 
     def judge_writes(self):
-        self.lost, self.anomalies = [], []
         for p in self.load.programs:
             if p.wanted and not self.runs[p.name] and not p.unwanted:
                 self.lost.append("program %s never ran" % p.name)

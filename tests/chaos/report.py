@@ -25,7 +25,7 @@ def write(v, options, interrupted):
         add("| %s | %d |" % (kind, count))
     add("| all | %d |" % len(v.faults))
     add("")
-    totals = [t for t, *_ in v.timed]
+    totals = [m.total for m in v.timed]
     add("Programs: %d uploaded, %d taken back; %d moves, %d starts anew where "
         "they were." % (len(v.load.programs), sum(
             1 for p in v.load.programs if p.gone), len(v.moves), v.restarts))
@@ -46,16 +46,22 @@ def write(v, options, interrupted):
         len(v.outages), sum(b - a for a, b in v.outages) / 1e9,
         max([b - a for a, b in v.outages], default=0) / 1e9))
     add("")
-    net = [t - s for t, s, *_ in v.timed]
+    net = [m.net for m in v.timed]
     bound = v.world.ttl_s + 3
     add("Moves with a silent CRN: %d; from silence to running elsewhere "
         "p50 %.2f s, p99 %.2f s, max %.2f s; the program's own start p50 "
         "%.2f s, max %.2f s; without it p99 %.2f s, bound %.1f s." % (
             len(totals), quantile(totals, .5), quantile(totals, .99),
             max(totals, default=0),
-            quantile([s for _, s, *_ in v.timed], .5),
-            max([s for _, s, *_ in v.timed], default=0), quantile(net, .99),
+            quantile([m.start for m in v.timed], .5),
+            max([m.start for m in v.timed], default=0), quantile(net, .99),
             bound))
+    if v.chained:
+        add("%d of these were given to a CRN that was silent too, or became so"
+            " before they ran; their time is from that second silence." %
+            v.chained)
+    add("Daemons that ended by themselves under a fault (and were started "
+        "anew): %d." % v.own_deaths)
     for title, rows in (("Overlaps", v.overlaps), ("Lost writes", v.lost),
                         ("Anomalies", v.anomalies),
                         ("False fences", v.false), ("Problems", v.problems),
@@ -72,10 +78,8 @@ def write(v, options, interrupted):
         add("")
         add("## Slow moves")
         add("")
-        for t, s, name, a, b, cause, _ in sorted(v.timed, key=lambda r:
-                                                  r[1] - r[0])[:20]:
-            add("* %s: %.2f s (start %.2f s) from %s to %s after %s" % (
-                name, t, s, a.host, b.host, cause))
+        for m in sorted(v.timed, key=lambda m: -m.net)[:20]:
+            add("* at %s %s" % (v.at(m.b.first), m))
     last = ("chaos: minutes=%g faults=%d moves=%d overlaps=%d lost=%d "
             "anomalies=%d false_fences=%d move_p50=%.2f p99=%.2f max=%.2f" % (
                 options.minutes, len(v.faults), len(v.moves),

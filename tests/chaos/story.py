@@ -25,7 +25,7 @@ def run(options):
     world = World(options)
     world.up()
     print("chaos: the cluster is up")
-    beats = oracle.Beats(world)
+    beats, events = oracle.Beats(world), oracle.Events(world)
     owners = load.Load(world, random.Random(rng.random()))
     owners.start()
     owners.wait_running(60)
@@ -42,9 +42,11 @@ def run(options):
     except Failed as why:
         problems.append("after all was healed: %s" % why)
     beats.stop()
+    events.stop()
     owners.stop()
     problems += oracle.same_everywhere(world)
-    verdict = oracle.Verdict(world, owners, faults, beats, problems)
+    verdict = oracle.Verdict(world, owners, faults, beats, events,
+                             problems)
     world.ended.set()
     if interrupted:
         print("chaos: interrupted; this is what was seen until then")
