@@ -278,6 +278,10 @@ static void test_r06_renewal_says_what_the_heartbeat_said(void **state)
 	assert_true(beat.first.seq == a.seq);
 	assert_true(beat.first.applied == a.applied);
 	assert_false(beat.first.got_ack);
+	world_settle(w);
+	w->now_ms += 300;
+	world_tick(w);
+	assert_int_equal(beat_of(w).count, 0); /* said once, renewed once */
 }
 
 static void test_r06_reply_tells_the_lease_of_agents(void **state)
@@ -627,6 +631,30 @@ static void test_r15_register_of_a_dead_session(void **state)
 	assert_int_equal(sent(w, AGENT_REGISTER_ACK), 0);
 }
 
+/* Its session is over before the entry is: nobody is told that it is open. */
+static void test_r15_register_that_a_restore_follows(void **state)
+{
+	struct command gen = { .type = FSM_NEW_GEN };
+	struct world *w = *state;
+	struct world_agent a;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_admit(w, &a);
+	a.gen = 1;
+	w->refuse_work = true;
+	assert_int_equal(world_say_register(w, &a, 0, 7), 0);
+	world_tick(w);
+	w->refuse_work = false;
+	w->now_ms += 20;
+	gen.new_gen.gen = world_status(w).gen + 1;
+	gen.new_gen.who = (struct text){ "us", 2 };
+	assert_int_equal(world_command(w, &gen), FSM_OK);
+	assert_true(world_crn_of(w, &a).session != 0);
+	assert_false(world_crn_of(w, &a).alive);
+	assert_int_equal(sent(w, AGENT_REGISTER_ACK), 0);
+}
+
 /* Once said twice in a hurry is once. */
 static void test_r15_repeated_register_is_one(void **state)
 {
@@ -798,6 +826,7 @@ int main(void)
 		STORY(test_reports_of_a_session),
 		STORY(test_r15_challenge_is_of_that_hello),
 		STORY(test_r15_register_of_a_dead_session),
+		STORY(test_r15_register_that_a_restore_follows),
 		STORY(test_r15_repeated_register_is_one),
 		STORY(test_r15_newest_register_waits_alone),
 		STORY(test_r23_register_ack_tells_what_is_kept),
