@@ -24,6 +24,11 @@ static uint32_t pace(const struct options *o, uint32_t which)
 	case FAULT_REPLACED: return o->replace_ms;
 	case FAULT_MEMBER: return o->member_ms;
 	case FAULT_OLD_DISK: break;
+	case FAULT_CONTAINER: return o->container_ms;
+	case FAULT_DIRECTORY: return o->directory_ms;
+	case FAULT_COPY: return o->copy_ms;
+	case FAULT_WILD_HOST: return o->wild_host_ms;
+	case FAULT_WILD_NODE: return o->wild_node_ms;
 	case FAULT_KIND_COUNT: break;
 	}
 	return 0;
@@ -158,6 +163,8 @@ static void clock_turns(struct world *world)
 	if (chance_percent(&world->chance, 40)) {
 		struct node *node = some_node(world);
 
+		if (clock_is_wild(node))
+			return;
 		if (world->options.mutation == MUTATE_FAST_CLOCK)
 			ppm = 40000;
 		drifting_set(&node->clock, world->now_us, ppm);
@@ -247,7 +254,9 @@ static void disk_fails(struct world *world)
 	story(world, "the disk of replica %" PRIu64 " is full", node->id);
 }
 
-static void happen(struct world *world, uint32_t which)
+/* True where it counts: the others do when their turn comes, or when they are
+ * done. */
+static bool happen(struct world *world, uint32_t which)
 {
 	switch ((enum fault_kind)which) {
 	case FAULT_NODE_CRASH: node_dies(world); break;
@@ -269,24 +278,28 @@ static void happen(struct world *world, uint32_t which)
 	case FAULT_PROGRAM: program_dies(world); break;
 	case FAULT_OPERATOR:
 	case FAULT_CLIENT: people_act(world, which); break;
-	case FAULT_RESTORE: restore_backup(world); break;
+	case FAULT_RESTORE: return restore_backup(world);
 	case FAULT_REPLACED: members_replace(world); break;
 	case FAULT_MEMBER: members_change(world); break;
 	case FAULT_OLD_DISK: break;
+	case FAULT_CONTAINER: return container_changes(world);
+	case FAULT_DIRECTORY: return directory_copied(world);
+	case FAULT_COPY: return machine_copied(world);
+	case FAULT_WILD_HOST: return clock_of_host(world);
+	case FAULT_WILD_NODE: return clock_of_node(world);
 	case FAULT_KIND_COUNT: break;
 	}
+	return which != FAULT_REPLACED && which != FAULT_MEMBER;
 }
 
 void faults_happen(struct world *world, uint32_t which)
 {
 	if (world->healed)
 		return;
-	/* Those count when they are done. */
-	if (which != FAULT_REPLACED && which != FAULT_MEMBER) {
+	if (happen(world, which)) {
 		world->totals.faults++;
 		world->totals.by_fault[which]++;
 	}
-	happen(world, which);
 	plan(world, which);
 }
 
@@ -316,6 +329,11 @@ void faults_heal(struct world *world)
 			host_off(host, "its twin has its place");
 			host->gone = true;
 		}
+		/* An operator reboots what was told to be unknown. */
+		if (has_unknown(host))
+			host_off(host, "an operator reboots it");
+		if (world->outside[host->crn])
+			drifting_set(&host->clock, world->now_us, 0);
 		if (host->on_us > world->now_us + 1000000)
 			host->on_us = world->now_us + 1000000;
 	}

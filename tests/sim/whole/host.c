@@ -8,9 +8,6 @@
 
 #define GRACE_MS 10500u
 
-enum { RUN_IS_WRITTEN = 1, RUN_IS_MADE, RUN_EXECUTES, RUN_IS_KILLED,
-       RUN_IS_DEAD, RUN_FAILS };
-
 uint64_t host_ms(const struct host *host)
 {
 	return drifting_ms(&host->clock, host->world->now_us);
@@ -56,8 +53,8 @@ bool host_may_start(const struct host *host, const struct hash *program,
 
 /* --- processes ------------------------------------------------------------------- */
 
-static void run_event(struct host *host, uint32_t slot, uint32_t what,
-		      uint64_t at_us)
+void run_event(struct host *host, uint32_t slot, uint32_t what,
+	       uint64_t at_us)
 {
 	struct event event = { .kind = EVENT_RUN, .to = host->number,
 			       .life = host->life, .a = slot,
@@ -68,7 +65,7 @@ static void run_event(struct host *host, uint32_t slot, uint32_t what,
 }
 
 /* A death takes up to K; nobody sees it at once. */
-static void run_kill(struct host *host, uint32_t slot)
+void run_kill(struct host *host, uint32_t slot)
 {
 	struct world *world = host->world;
 	uint64_t k_us = host->k_ms * 1000ull - 1000, us;
@@ -83,6 +80,8 @@ static void run_kill(struct host *host, uint32_t slot)
 		     chance_below(&world->chance, k_us) : k_us;
 	if (world->options.mutation == MUTATE_SLOW_KILL)
 		us = us * 5 / 2;
+	if (host->live[slot].far)
+		us = us * 6 / 10; /* the fencer counts K on its own clock */
 	run_event(host, slot, RUN_IS_DEAD, world->now_us + us);
 }
 
@@ -100,6 +99,13 @@ static void run_stop(struct host *host, uint32_t slot)
 	else
 		run_event(host, slot, RUN_IS_KILLED,
 			  world->now_us + GRACE_MS * 1000ull);
+}
+
+/* By the fencer: it reaches what it can see. */
+static void fencer_kill(struct host *host, uint32_t slot)
+{
+	if (host->live[slot].far != FAR_UNSEEN)
+		run_kill(host, slot);
 }
 
 static void run_ended(struct host *host, uint32_t slot)
@@ -121,12 +127,13 @@ static void reap(struct host *host)
 	for (uint32_t i = 0; i < RUNS_MAX && host->live_count; i++) {
 		struct live *live = &host->live[i];
 
-		if (live->state != LIVE_DEAD)
+		if (live->state != LIVE_DEAD || live->far == FAR_UNSEEN)
 			continue;
 		host->cache.rows[i].used = false;
 		if (chance_percent(&host->world->chance, 50))
 			host->durable.rows[i].used = false;
 		live->state = LIVE_NONE;
+		live->far = FAR_NOT;
 		live->token++;
 		host->live_count--;
 		if (t->runs[i].state != TENURE_RUN_NONE)
@@ -153,6 +160,8 @@ static void deadline_watch(struct host *host)
 void fencer_arm(struct host *host)
 {
 	host->page_ms = tenure_deadline(&host->tenure);
+	if (host->page_ms > host->last_page_ms)
+		host->last_page_ms = host->page_ms;
 	deadline_watch(host);
 }
 
@@ -166,7 +175,7 @@ static void fence(struct host *host)
 		if (t->runs[i].state != TENURE_RUN_NONE &&
 		    (!t->runs[i].hold ||
 		     t->runs[i].state == TENURE_RUN_QUEUED))
-			run_kill(host, i);
+			fencer_kill(host, i);
 	agent_soon(host, host->world->now_us + 1000);
 }
 
@@ -191,8 +200,9 @@ void fencer_prune(struct host *host)
 			tenure_dead(t, run); /* it was told so, and goes on */
 			continue;
 		}
-		if (run->condemned || run->state == TENURE_RUN_QUEUED) {
-			run_kill(host, i);
+		if (run->condemned || run->state == TENURE_RUN_QUEUED ||
+		    run->state == TENURE_RUN_UNKNOWN) {
+			fencer_kill(host, i);
 			continue;
 		}
 		if (run->state != TENURE_RUN_LIVE)
@@ -249,7 +259,7 @@ enum fencer_code fencer_run(struct host *host, const struct hash *program,
 	host->cache.rows[slot] = (struct row){
 		.used = true, .hold = run->hold, .program = *program,
 		.lineage = run->lineage, .gen = gen, .epoch = epoch,
-		.boot = host->boot_hash };
+		.kernel = host->kernel, .container = host->container };
 	host->durable.rows[slot] = host->cache.rows[slot];
 	if (!world->healed && chance_below(&world->chance, 100) == 0)
 		us += chance_below(&world->chance, 9000000); /* slow disk */
@@ -329,7 +339,8 @@ void host_run(struct host *host, const struct event *event)
 	struct live *live = &host->live[slot];
 
 	if (!host->on || host->life != event->life || live->token != event->b ||
-	    live->state == LIVE_NONE || live->state == LIVE_DEAD)
+	    live->state == LIVE_NONE ||
+	    (live->state == LIVE_DEAD && event->x != RUN_GONE))
 		return;
 	switch (event->x) {
 	case RUN_IS_WRITTEN:
@@ -363,7 +374,14 @@ void host_run(struct host *host, const struct event *event)
 		break;
 	case RUN_IS_KILLED:
 		if (!put_off(host, event))
-			run_kill(host, slot);
+			fencer_kill(host, slot);
+		break;
+	case RUN_TIMER:
+		container_timer(host, slot);
+		break;
+	case RUN_GONE:
+		if (!put_off(host, event))
+			container_gone(host, slot);
 		break;
 	case RUN_IS_DEAD:
 		run_ended(host, slot);
@@ -409,11 +427,16 @@ static void settle(struct host *host, uint32_t slot)
 		.program = row->program, .lineage = row->lineage,
 		.gen = row->gen, .epoch = row->epoch, .hold = held };
 
-	if (!hash_equal(&row->boot, &host->boot_hash) || !lives) {
+	if (hash_equal(&row->kernel, &host->kernel) &&
+	    row->container != host->container &&
+	    container_settle(host, slot))
+		return;
+	if (!hash_equal(&row->kernel, &host->kernel) || !lives) {
 		row->used = false;
 		if (live->state == LIVE_DEAD)
 			host->live_count--;
 		live->state = LIVE_NONE;
+		live->far = FAR_NOT;
 		live->token++;
 		return;
 	}
@@ -476,7 +499,7 @@ void fencer_pause(struct host *host, uint64_t us)
 
 /* --- the machine's -------------------------------------------------------------------- */
 
-static void draw_hash(struct world *world, struct hash *hash)
+void draw_hash(struct world *world, struct hash *hash)
 {
 	for (uint32_t i = 0; i < 4; i++) {
 		uint64_t word = chance_next(&world->chance);
@@ -510,6 +533,8 @@ void host_on(struct host *host)
 	host->on = true;
 	host->life++;
 	draw_hash(world, &host->boot_hash);
+	draw_hash(world, &host->kernel);
+	host->last_page_ms = 0;
 	host->clock.at_us = world->now_us;
 	host->clock.base_us = 1000000 + chance_below(&world->chance, 900000000);
 	host->clock.ppm = (int32_t)chance_below(&world->chance,
@@ -539,6 +564,7 @@ void host_off(struct host *host, const char *why)
 		if (live->state == LIVE_GOING || live->state == LIVE_EXECUTING)
 			oracle_ends(host, live);
 		live->state = LIVE_NONE;
+		live->far = FAR_NOT;
 		live->token++;
 	}
 	host->live_count = 0;

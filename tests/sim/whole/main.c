@@ -53,6 +53,20 @@ static void draw_disasters(struct options *o, struct chance *from)
 {
 	struct chance chance = { chance_next(from) };
 
+	uint32_t dice = (uint32_t)chance_below(&chance, 100);
+
+	o->container_ms = PICK(0, 0, 0, 20000, 100000);
+	o->directory_ms = PICK(0, 0, 0, 50000, 200000);
+	if (dice < 15) { /* one CRN, outside of the assumptions */
+		o->copy_ms = PICK(0, 20000, 50000);
+		o->wild_host_ms = PICK(8000, 30000);
+	} else if (dice < 30) {
+		o->wild_node_ms = PICK(8000, 30000, 90000);
+		if (chance_percent(&chance, 70)) /* so that H38 is asked */
+			o->late = o->duplicate = 0;
+		if (chance_percent(&chance, 50))
+			o->crash_node_ms = o->pause_node_ms = 0;
+	}
 	o->restore_ms = PICK(0, 0, 0, 30000, 60000, 150000, 400000);
 	if (!o->restore_ms || chance_percent(&chance, 40))
 		return;
@@ -116,8 +130,8 @@ static void print_options(const struct options *o)
 	       "crash %u pause %u, machine crash %u pause %u, fencer %u, agent "
 	       "%u, cut %u, clock %u, data %u, twin %u, disk %u, operator %u, "
 	       "client %u, program %u, restore %u, replaced %u, "
-	       "members %u; starts fail %u%%, %u "
-	       "minutes\n",
+	       "members %u, container %u, directory %u, copy %u, wild clocks "
+	       "%u and %u; starts fail %u%%, %u minutes\n",
 	       o->replicas, o->crns, o->programs,
 	       o->profile == 0 ? "fast" : o->profile == 1 ? "default" : "calm",
 	       o->tight ? ", ttl_s at the formula's limit" : "", o->hold,
@@ -128,7 +142,8 @@ static void print_options(const struct options *o)
 	       o->fencer_ms, o->agent_ms, o->cut_ms, o->clock_ms, o->data_ms,
 	       o->twin_ms, o->disk_fault_ms, o->operator_ms, o->client_ms,
 	       o->program_ms, o->restore_ms, o->replace_ms,
-	       o->member_ms, o->start_fails, o->minutes);
+	       o->member_ms, o->container_ms, o->directory_ms, o->copy_ms,
+	       o->wild_host_ms, o->wild_node_ms, o->start_fails, o->minutes);
 }
 
 /* lease.md 2.5 and 2.6; `tight`: the least ttl_s that the formula allows. */
@@ -173,6 +188,7 @@ static void world_open(struct world *world, uint64_t seed,
 	world->rows = need(calloc(RUNS_MAX, sizeof *world->rows));
 	world->next_sweep_us = 1000000;
 	world->gen = 1;
+	world->outside_crn = (uint32_t)(seed % options->crns);
 	config_draw(world);
 	oracle_open(world);
 	for (uint32_t i = 0; i < options->crns; i++) {
@@ -282,6 +298,7 @@ static void sweep(struct world *world)
 		    world->hosts[i]->on_us <= world->now_us)
 			host_on(world->hosts[i]);
 	members_keep(world);
+	clock_keep(world);
 	restore_keep(world);
 }
 
@@ -392,6 +409,8 @@ static void add(struct totals *to, const struct world *world)
 	to->confirms += from->confirms;
 	to->new_gens += from->new_gens;
 	to->surveys += from->surveys;
+	to->clock_alarms += from->clock_alarms;
+	to->boot_alarms += from->boot_alarms;
 	if (from->healed_ms > to->healed_ms)
 		to->healed_ms = from->healed_ms;
 	for (uint32_t i = 0; i < FAULT_KIND_COUNT; i++)
@@ -522,7 +541,9 @@ static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
 		"machine pause", "fencer kill", "agent kill", "split",
 		"clock", "data lost", "twin", "disk full", "operator",
 		"program end", "client", "restore", "replica replaced",
-		"member change", "old disk" };
+		"member change", "old disk", "container", "directory copied",
+		"machine copied", "machine clock beyond rho",
+		"replica clock beyond rho" };
 
 	printf("faults:");
 	for (uint32_t i = 0; i < FAULT_KIND_COUNT; i++)
@@ -532,10 +553,12 @@ static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
 	       ", restores %" PRIu64 ", registers %" PRIu64 ", expiries %"
 	       PRIu64 ", confirms %" PRIu64 ", starts %" PRIu64
 	       ", acks %" PRIu64 ", generations %" PRIu64
-	       ", surveys by hand %" PRIu64 ", slowest heal %.1f s\n",
+	       ", surveys by hand %" PRIu64 ", clock alarms %" PRIu64
+	       ", boot alarms %" PRIu64 ", slowest heal %.1f s\n",
 	       t->applied, t->elections, t->snapshots, t->restores,
 	       t->registers, t->expiries, t->confirms, t->starts, t->acks,
-	       t->new_gens, t->surveys, (double)t->healed_ms / 1000);
+	       t->new_gens, t->surveys, t->clock_alarms, t->boot_alarms,
+	       (double)t->healed_ms / 1000);
 	printf("seeds=%" PRIu64 " hours=%.2f faults=%" PRIu64 " moves=%" PRIu64
 	       " violations=%" PRIu64 " trace=%016" PRIx64 "\n", t->seeds,
 	       (double)t->ms / 3600000, t->faults, t->moves, bad, trace);

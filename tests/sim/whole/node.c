@@ -145,7 +145,7 @@ static int op_propose(void *ctx, const void *data, size_t size, bool urgent,
 		      uint64_t *index)
 {
 	struct node *node = ctx;
-	uint8_t first[8192];
+	uint8_t first[65536];
 	size_t first_size = sizeof first;
 	int code;
 

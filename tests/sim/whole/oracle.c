@@ -118,6 +118,9 @@ static void on_effect(void *ctx, const struct fsm_effect *e)
 		restore_done(world, e->gen);
 	if (e->type == EFFECT_CONFIG)
 		restore_config(world);
+	if (e->type == EFFECT_CRN_REGISTERED || e->type == EFFECT_CRN_REMOVED)
+		o->registered = e->crn;
+	o->alarmed |= e->type == EFFECT_CRN_ALARM;
 	o->sessions_moved |= e->type == EFFECT_CRN_EXPIRED ||
 			     e->type == EFFECT_CRN_REGISTERED ||
 			     e->type == EFFECT_CRN_FENCE_CONFIRMED ||
@@ -232,6 +235,7 @@ static void check_time(struct world *world, uint64_t index, uint64_t bytes)
 		o->slack_us = slack_us;
 	o->has_slack = true;
 	o->read_us = p->at_us;
+	clock_beat(world, p->at_us);
 }
 
 static uint64_t when_due(uint64_t from_us, uint64_t exp_ms, uint64_t c_ms,
@@ -418,7 +422,8 @@ static void commit(struct world *world, uint64_t index, const void *data,
 	uint64_t bytes = bytes_hash(data, size);
 
 	o->max = index;
-	o->sessions_moved = false;
+	o->sessions_moved = o->alarmed = false;
+	memset(&o->registered, 0, sizeof o->registered);
 	o->entries[index % ORACLE_RING].index = index;
 	o->entries[index % ORACLE_RING].bytes = bytes;
 	fsm_apply(o->fsm, index, data, size, &observer);
@@ -427,6 +432,8 @@ static void commit(struct world *world, uint64_t index, const void *data,
 	check_time(world, index, bytes);
 	if (o->sessions_moved)
 		check_sessions(world);
+	if (!hash_is_zero(&o->registered))
+		oracle_boots(world, &o->registered, o->alarmed);
 	oracle_quarantine(world);
 	if (index % HASH_EVERY == 0)
 		oracle_note(o, index);
@@ -509,6 +516,7 @@ void oracle_rewind(struct world *world, struct fsm *fsm)
 	memset(o->states, 0, sizeof o->states);
 	memset(o->entries, 0, sizeof o->entries);
 	memset(o->proposals, 0, sizeof o->proposals);
+	memset(o->boots, 0, sizeof o->boots);
 	audit_rewind(world, status.index, view);
 	o->max = status.index;
 	o->c_ms = status.c_ms;

@@ -17,6 +17,10 @@ struct memory {
 	size_t size, capacity, at;
 };
 
+struct boots { /* the last two of a CRN that were not alike */
+	struct hash last, before;
+};
+
 struct oracle {
 	struct world *world;
 	struct fsm *fsm;
@@ -32,6 +36,9 @@ struct oracle {
 		uint64_t index, bytes;
 	} entries[ORACLE_RING];
 	struct proposal proposals[ORACLE_RING];
+	struct boots boots[CRNS_MAX];
+	struct hash registered; /* of this entry; the last one */
+	bool alarmed;
 };
 
 const struct fsm_view *oracle_view(const struct world *world);
@@ -51,5 +58,6 @@ void oracle_rewind(struct world *world, struct fsm *fsm);
 void oracle_freed(struct world *world, const struct fsm_effect *effect);
 void oracle_placed(struct world *world, const struct fsm_effect *effect);
 void oracle_quarantine(struct world *world);
+void oracle_boots(struct world *world, const struct hash *hash, bool alarmed);
 
 #endif

@@ -137,8 +137,32 @@ void oracle_quarantine(struct world *world)
 	}
 }
 
-bool clock_trusted(const struct world *world)
+/* --- copies are noticed -------------------------------------------------------- */
+
+/* Boots of a CRN that alternate are told of (lease.md 2.6). Looked at after the
+ * entry; `alarmed`: an alarm was among its effects. */
+void oracle_boots(struct world *world, const struct hash *hash, bool alarmed)
 {
-	(void)world;
-	return true;
+	const struct fsm_view *view = oracle_view(world);
+	slot_t slot = fsm_crn_find(view, hash);
+	struct fsm_crn crn;
+	struct boots *b;
+	uint32_t number;
+
+	memcpy(&number, hash->bytes + 28, sizeof number);
+	b = &world->oracle->boots[number];
+	if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn)) {
+		memset(b, 0, sizeof *b);
+		return;
+	}
+	if (hash_equal(&crn.boot, &b->last))
+		return;
+	if (!hash_is_zero(&b->before) && hash_equal(&crn.boot, &b->before)) {
+		world->totals.boot_alarms += alarmed;
+		if (!alarmed)
+			world_fail(world, "2.6: two boots of crn %u alternate "
+				   "and nobody was warned", number);
+	}
+	b->before = b->last;
+	b->last = crn.boot;
 }

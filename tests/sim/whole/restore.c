@@ -142,7 +142,7 @@ static void see_others_off(struct world *world)
 	}
 }
 
-void restore_backup(struct world *world)
+bool restore_backup(struct world *world)
 {
 	const struct backup *backup = backup_choose(world);
 	uint64_t us = world->now_us + chance_between(&world->chance, 50000,
@@ -151,7 +151,7 @@ void restore_backup(struct world *world)
 	struct fsm *fsm;
 
 	if (!backup)
-		return;
+		return false;
 	fsm = backup_open(backup);
 	fsm_status(fsm_live(fsm), &status);
 	world->restored = true;
@@ -170,6 +170,7 @@ void restore_backup(struct world *world)
 	oracle_rewind(world, fsm);
 	see_others_off(world);
 	world->next_people_us = us + chance_below(&world->chance, 20000000);
+	return true;
 }
 
 /* --- the first command after Lead ---------------------------------------------- */
@@ -209,10 +210,8 @@ static struct command new_gen(struct world *world, uint64_t gen)
 
 	command.new_gen.gen = gen;
 	command.new_gen.no_holds = world->options.hold == 0 && world->seed % 2;
-	if (gen == world->gen) {
-		command.new_gen.universe_count = world->options.crns;
-		command.new_gen.universe = world->crns;
-	}
+	command.new_gen.universe_count = world->options.crns;
+	command.new_gen.universe = world->crns;
 	command.new_gen.who = (struct text){ "operator", 8 };
 	return command;
 }

@@ -76,6 +76,8 @@ struct options {
 	uint32_t fencer_ms, agent_ms, cut_ms, clock_ms, data_ms, twin_ms;
 	uint32_t disk_fault_ms, operator_ms, client_ms, program_ms;
 	uint32_t drift, hold, start_fails, snapshot_entries, minutes;
+	uint32_t container_ms, directory_ms, copy_ms, wild_host_ms;
+	uint32_t wild_node_ms;
 	uint32_t restore_ms, replace_ms, member_ms;
 	enum mutation mutation;
 };
@@ -159,11 +161,13 @@ struct node {
 enum live_state { LIVE_NONE = 0, LIVE_PREPARED, LIVE_GOING, LIVE_EXECUTING,
 		  LIVE_DEAD /* not seen by the fencer */ };
 /* What really is there, whoever knows of it. */
+enum far { FAR_NOT = 0, FAR_SEEN, FAR_UNSEEN };
 struct live {
 	enum live_state state;
+	enum far far; /* of another container; is its group to be seen? */
 	bool dying, hold;
 	uint32_t program, token;
-	uint64_t gen;
+	uint64_t gen, timer_ms; /* timer: the page's last deadline, if far */
 	stamp_t epoch;
 };
 
@@ -172,7 +176,8 @@ struct row { /* of the run table */
 	struct hash program, lineage;
 	uint64_t gen;
 	stamp_t epoch;
-	struct hash boot;
+	struct hash kernel;
+	uint32_t container;
 };
 
 struct table {
@@ -198,7 +203,8 @@ struct host {
 	uint32_t number, crn;
 	bool on, gone, frozen; /* gone: never on again */
 	uint32_t life;         /* of the machine: of each boot */
-	struct hash crn_hash, host_hash, boot_hash;
+	struct hash crn_hash, host_hash, boot_hash, kernel;
+	uint32_t container; /* that the fencer is in, of this kernel's */
 	struct drifting clock;
 	uint32_t k_ms, vcpus;
 	uint64_t on_us;
@@ -207,6 +213,7 @@ struct host {
 	uint32_t live_count;
 	struct table cache, durable;
 	uint64_t page_ms; /* the launchers' deadline; 0: none */
+	uint64_t last_page_ms; /* the latest of this boot */
 	uint64_t deadline_event_us;
 
 	bool fencer_up;
@@ -266,11 +273,25 @@ struct request {
 struct totals {
 	uint64_t seeds, ms, faults, moves, starts, applied, acks, expiries,
 		elections, snapshots, restores, registers, confirms, healed_ms,
-		new_gens, surveys;
+		new_gens, surveys, clock_alarms, boot_alarms;
 	uint64_t by_fault[32];
 };
 
 struct oracle;
+
+/* A replica's clock beyond rho, and what must come of it (clocks.c). */
+enum wild_state { WILD_NOT = 0, WILD_RATE, WILD_OVER, WILD_SETTLES };
+struct wild_crn {
+	stamp_t session;
+	uint64_t seq, moved_us;
+};
+struct wild {
+	enum wild_state state;
+	bool watching;
+	uint32_t node, beats;
+	uint64_t until_us, end_us, look_us, from_us, c_ms, alarms, term;
+	struct wild_crn crns[CRNS_MAX];
+};
 
 /* A state of some replica, kept elsewhere. */
 struct backup {
@@ -316,6 +337,8 @@ struct world {
 	struct fsm_config longest; /* the one with the largest ttl_s so far */
 	bool restored;             /* at least once */
 	bool outside[CRNS_MAX];    /* of the assumptions: not asked */
+	uint32_t outside_crn;      /* the one that may come to be */
+	struct wild wild;
 	uint64_t attested_us[CRNS_MAX]; /* not again before */
 	struct totals totals;
 	uint8_t *frame;
@@ -363,13 +386,20 @@ bool members_satisfied(struct world *world, char *why, size_t size);
 
 /* restore.c */
 void restore_keep(struct world *world); /* backups; what was lost is told */
-void restore_backup(struct world *world);
+bool restore_backup(struct world *world);
 /* What a leader of a restored state proposes in place of its Lead. */
 bool restore_first(struct node *node, const void *data, size_t size,
 		   uint8_t *out, size_t *out_size);
 void restore_done(struct world *world, uint64_t gen);
 void restore_config(struct world *world);
 void restore_close(struct world *world);
+
+/* clocks.c */
+bool clock_of_node(struct world *world);
+bool clock_of_host(struct world *world);
+bool clock_is_wild(const struct node *node);
+void clock_beat(struct world *world, uint64_t proposed_us);
+void clock_keep(struct world *world);
 
 /* wire.c */
 bool peer_transmit(struct node *node, uint64_t id,
@@ -408,6 +438,21 @@ bool host_may_start(const struct host *host, const struct hash *program,
 		    uint64_t gen, stamp_t epoch);
 const char *host_name(const struct host *host);
 bool lease_valid(const struct host *host);
+enum { RUN_IS_WRITTEN = 1, RUN_IS_MADE, RUN_EXECUTES, RUN_IS_KILLED,
+       RUN_IS_DEAD, RUN_FAILS, RUN_TIMER, RUN_GONE };
+void run_event(struct host *host, uint32_t slot, uint32_t what,
+	       uint64_t at_us);
+void run_kill(struct host *host, uint32_t slot);
+void draw_hash(struct world *world, struct hash *hash);
+
+/* machine.c: what may happen to a machine and its identity. */
+bool container_changes(struct world *world);
+bool container_settle(struct host *host, uint32_t slot);
+void container_timer(struct host *host, uint32_t slot);
+void container_gone(struct host *host, uint32_t slot);
+bool has_unknown(const struct host *host);
+bool directory_copied(struct world *world);
+bool machine_copied(struct world *world);
 
 /* agent.c */
 void agent_start(struct host *host);
@@ -471,7 +516,8 @@ enum fault_kind {
 	FAULT_HOST_FREEZE, FAULT_FENCER, FAULT_AGENT, FAULT_CUT, FAULT_CLOCK,
 	FAULT_DATA, FAULT_TWIN, FAULT_DISK, FAULT_OPERATOR, FAULT_PROGRAM,
 	FAULT_CLIENT, FAULT_RESTORE, FAULT_REPLACED, FAULT_MEMBER,
-	FAULT_OLD_DISK, FAULT_KIND_COUNT
+	FAULT_OLD_DISK, FAULT_CONTAINER, FAULT_DIRECTORY, FAULT_COPY,
+	FAULT_WILD_HOST, FAULT_WILD_NODE, FAULT_KIND_COUNT
 };
 void faults_plan(struct world *world);
 void faults_happen(struct world *world, uint32_t which);
