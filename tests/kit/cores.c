@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "node/lib/clock.h"
 #include "node/replica/conf.h"
@@ -111,6 +112,7 @@ static int open_core(struct cores *c, struct cores_replica *r,
 			     .snapshot_entries = c->snapshot_entries,
 			     .trailing = c->trailing },
 		.member_count = c->count, .bootstrap = true,
+		.trail_directory = r->trail, .trail_size = c->trail_size,
 		.audit_entries = c->audit_entries };
 
 	REQUIRE(conf_profile("fast", &config.initial));
@@ -203,6 +205,9 @@ void cores_open(struct cores *c, uint32_t count, uint16_t port,
 		c->peers[i].raft_port = (uint16_t)(port + i + 1);
 		snprintf(r->directory, sizeof r->directory, "%s/data%u",
 			 c->root, i + 1);
+		snprintf(r->trail, sizeof r->trail, "%s/trail%u", c->root,
+			 i + 1);
+		REQUIRE(mkdir(r->trail, 0700) == 0);
 		snprintf(name, sizeof name, "r%u", i + 1);
 		snprintf(id, sizeof id, "%u", i + 1);
 		certs_issue(c->root, "cores", name, "cores", IDENTITY_REPLICA,

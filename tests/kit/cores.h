@@ -22,6 +22,7 @@ struct cores_replica {
 	bool may_stop;      /* a fatal fault is kept and no failure */
 	struct fault fatal; /* code 0: none */
 	char directory[CERTS_PATH_SIZE + 16];
+	char trail[CERTS_PATH_SIZE + 16]; /* the audit trail's folder */
 };
 
 struct cores {
@@ -30,6 +31,7 @@ struct cores {
 	uint32_t count;
 	uint16_t port; /* replica i listens on port + i */
 	uint32_t snapshot_entries, trailing, audit_entries; /* of replicas started later */
+	uint64_t trail_size; /* the same; 0: no audit trail */
 	struct cores_replica replicas[CORES_MAX];
 	struct core_peer peers[CORES_MAX];
 	struct sim_agents agents;

@@ -2,11 +2,13 @@
  * on with the agent's session as it was, and the one that went catches up. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "node/lib/log.h"
+#include "node/replica/trail.h"
 #include "tests/kit/cores.h"
 
 #define PORT 21410u
@@ -163,6 +165,57 @@ static struct look look_at(struct cores *c, struct core *core)
 	return look;
 }
 
+/* Its audit trail, whole, into a file. */
+static void export_trail(struct cores *c, struct cores_replica *r,
+			 char path[CERTS_PATH_SIZE + 32])
+{
+	struct trail *trail = core_trail(r->core);
+	struct trail_place place = trail_find(trail, 0);
+	bool end = false;
+	FILE *out;
+
+	snprintf(path, CERTS_PATH_SIZE + 32, "%s/export%u", c->root,
+		 (unsigned)r->id);
+	out = fopen(path, "wb");
+	assert_non_null(out);
+	while (!end) {
+		uint8_t *data = NULL;
+		size_t size;
+
+		assert_int_equal(trail_read(trail, &place, &data, &size, &end),
+				 0);
+		assert_int_equal(fwrite(data, 1, size, out), size);
+		free(data);
+	}
+	fclose(out);
+}
+
+/* Both are proven; the late one's says that a snapshot stands in it, once. */
+static void verify_trails(struct cores *c, struct cores_replica *late)
+{
+	char own[CERTS_PATH_SIZE + 32], other[CERTS_PATH_SIZE + 32];
+	char line[3 * CERTS_PATH_SIZE], words[8192];
+	const char *given;
+	size_t size;
+	FILE *pipe;
+
+	export_trail(c, late, own);
+	export_trail(c, cores_leader(c), other);
+	snprintf(line, sizeof line, "deploy/berth-audit-verify %s %s 2>&1",
+		 own, other);
+	pipe = popen(line, "r");
+	assert_non_null(pipe);
+	size = fread(words, 1, sizeof words - 1, pipe);
+	words[size] = '\0';
+	if (pclose(pipe) != 0)
+		fail_msg("%s", words);
+	given = strstr(words, "a snapshot took the place of entries");
+	assert_non_null(given);
+	assert_null(strstr(given + 1, "a snapshot took the place"));
+	assert_non_null(strstr(words, "the trail begins with the cluster"));
+	assert_non_null(strstr(words, "the same in each"));
+}
+
 /* A follower that was away longer than the log reaches gets a snapshot over
  * its link, and goes on from there; so does it after its own restart. */
 static void test_late_follower_gets_a_snapshot(void **state)
@@ -178,6 +231,7 @@ static void test_late_follower_gets_a_snapshot(void **state)
 		cores_stop(&c, id);
 	c.snapshot_entries = 32;
 	c.trailing = 8;
+	c.trail_size = 64u << 20;
 	for (uint64_t id = 1; id <= 3; id++)
 		cores_start(&c, id);
 	cores_wait_leader(&c);
@@ -199,6 +253,8 @@ static void test_late_follower_gets_a_snapshot(void **state)
 		assert_true(look.installs == (i == 0));
 		/* Told after an installation, not after a start. */
 		assert_int_equal(late->gaps, i == 0);
+		if (i == 1)
+			verify_trails(&c, late);
 		cores_stop(&c, late->id);
 	}
 	cores_close(&c);
