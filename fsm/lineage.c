@@ -72,7 +72,8 @@ static bool waits_for(const struct fsm_view *s, slot_t slot, slot_t ancestor)
 	return false;
 }
 
-/* Those that wait for a record that goes stand in the ring of its name. */
+/* Those that wait for a record that goes stand in the ring of its name; what
+ * was found running (R17) blocks the lineage it was started with until then. */
 static void leave_ring(struct fsm_view *s, slot_t slot)
 {
 	struct hash own = s->programs[slot].hash;
@@ -82,9 +83,37 @@ static void leave_ring(struct fsm_view *s, slot_t slot)
 		return;
 	for (; m != slot; m = next) {
 		next = s->programs[m].lineage_next;
-		if (waits_for(s, m, slot))
+		if (s->programs[m].crn == SLOT_NONE && waits_for(s, m, slot))
 			fsm__lineage_move(s, m, &own);
 	}
+}
+
+/* Where one that waits for `name` belongs: with the first that does not wait,
+ * else under the name that nobody has. In a circle nobody comes first. */
+static struct hash home_of(const struct fsm_view *s, struct hash name)
+{
+	slot_t slot = fsm_program_find(s, &name);
+	struct hash first = name;
+
+	for (uint32_t steps = 0; steps <= LINEAGE_MAX; steps++) {
+		if (slot == SLOT_NONE || s->programs[slot].forgotten)
+			return name;
+		if (!s->programs[slot].waiting)
+			return fsm__hash_get(s, s->programs[slot].lineage);
+		name = fsm__hash_get(s, s->programs[slot].replaces);
+		slot = fsm_program_find(s, &name);
+	}
+	return first;
+}
+
+void fsm__lineage_home(struct fsm_view *s, slot_t slot)
+{
+	struct hash home;
+
+	if (!s->programs[slot].waiting)
+		return;
+	home = home_of(s, fsm__hash_get(s, s->programs[slot].replaces));
+	fsm__lineage_move(s, slot, &home);
 }
 
 static void delete_record(struct fsm *f, slot_t slot)
@@ -214,7 +243,8 @@ static slot_t next_ready(const struct fsm_view *s, slot_t ring)
 	EACH_MEMBER(s, ring, m) {
 		const struct program *p = &s->programs[m];
 
-		if (p->waiting && find_parent(s, p) != SLOT_NONE)
+		if (p->waiting && !p->forgotten &&
+		    find_parent(s, p) != SLOT_NONE)
 			return m;
 	}
 	return SLOT_NONE;
@@ -408,7 +438,7 @@ static enum fsm_refusal find_place(const struct fsm_view *s,
 		return FSM_REFUSED_OWNER;
 	if (!m->amendable)
 		return FSM_REFUSED_NOT_AMENDABLE;
-	*lineage = fsm__hash_get(s, m->lineage);
+	*lineage = home_of(s, c->replaces);
 	if (!m->waiting)
 		*parent = slot;
 	return FSM_OK;

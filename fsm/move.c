@@ -112,5 +112,6 @@ void fsm__release(struct fsm *f, slot_t program, struct text reason)
 	p->lost = false;
 	fsm__set_state(s, program, lost ? PROGRAM_LOST : PROGRAM_FREE);
 	fsm__touch_desired(f, crn);
+	fsm__lineage_home(s, program);
 	fsm__reap(f, program);
 }

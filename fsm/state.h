@@ -212,6 +212,9 @@ void fsm__release(struct fsm *f, slot_t program, struct text reason);
 /* ASSIGNED to REVOKING. */
 void fsm__revoke(struct fsm *f, slot_t program, struct text reason);
 void fsm__supersede(struct fsm *f, slot_t program, struct text reason);
+/* One that waits for what it replaces, and was found running (R17), stopped:
+ * the lineage it was started with is no longer its own. */
+void fsm__lineage_home(struct fsm_view *s, slot_t slot);
 /* Deletes a forgotten record that is FREE (R21); root last. */
 void fsm__reap(struct fsm *f, slot_t program);
 /* R17, part of Register: adopts running rows nobody else has; returns how many

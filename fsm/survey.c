@@ -1,12 +1,14 @@
 /* After a restore: NewGen, and the survey of what still runs. R17 with holds. */
 #include "fsm/state.h"
 
+/* A LOST program may have been held when it was lost: a second restore does
+ * not exempt it any more. */
 static void lose(struct fsm *f, slot_t slot)
 {
 	struct fsm_view *s = &f->state;
 	struct program *p = &s->programs[slot];
 	slot_t crn = p->crn;
-	bool exempt = s->no_holds && !p->hold &&
+	bool exempt = s->no_holds && !p->hold && p->state != PROGRAM_LOST &&
 		      p->guarantee == GUARANTEE_EXCLUSIVE;
 
 	if (crn != SLOT_NONE)
@@ -14,6 +16,7 @@ static void lose(struct fsm *f, slot_t slot)
 	p->session = 0;
 	p->v_rev = 0;
 	p->hold = p->lost = false;
+	fsm__lineage_home(s, slot);
 	fsm__set_state(s, slot, exempt ? PROGRAM_FREE : PROGRAM_LOST);
 	fsm__touch_program(f, slot);
 	fsm__effect(f, exempt ? EFFECT_FREED : EFFECT_LOST, slot, crn,
