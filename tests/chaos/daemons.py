@@ -370,7 +370,8 @@ class World:
         if not self.founded:
             return []
         top = max(self.replicas) + 1
-        return [top, top + 1]
+        return [r.id for r in list(self.replicas.values())
+                if not r.member and not r.machine.gone] + [top, top + 1]
 
     def new_replica(self):
         r = Replica(self, max(self.replicas) + 1)

@@ -10,6 +10,8 @@ import box
 from cluster import Failed, until
 
 KINDS = {}  # name: (how often, maker)
+# Rare, and only when nothing is done to any replica: they are waited for.
+PATIENT = {"replica_replaced", "member_swapped", "vote_taken", "quorum_loss"}
 
 
 class Fault:

@@ -22,6 +22,7 @@ class Nemesis:
         self.done = []
         self.live = []  # (when to end, fault, undo)
         self.rested = {}  # target: not before
+        self.waiting, self.waited = None, 0
         self.failed = []
         self.started, self.begun = time.monotonic(), box.now()
         self.kinds = {kind: lambda f=f: f(self)
@@ -38,6 +39,7 @@ class Nemesis:
         while not over():
             now = time.monotonic()
             self.end_due(now)
+            self.patient(now)
             if now > storm:
                 if not self.live:
                     self.calm(over)
@@ -56,12 +58,15 @@ class Nemesis:
     def strike(self):
         names = sorted(self.only or self.kinds)
         weights = [faults.KINDS[n][0] for n in names]
-        for _ in range(20):
+        for _ in range(40):
             name = self.rng.choices(names, weights)[0]
             made = self.kinds[name]()
             if made is not None:
                 self.begin(*made)
                 return
+            if name in faults.PATIENT and self.waiting is None:
+                # It needs all replicas: none is hit until it has them.
+                self.waiting, self.waited = name, time.monotonic()
 
     def begin(self, fault, do, undo):
         fault.begin = box.now()
@@ -72,6 +77,16 @@ class Nemesis:
         except (RuntimeError, OSError, Failed) as why:
             self.failed.append("%s: %s" % (fault, why))
         self.live.append((time.monotonic() + fault.seconds, fault, undo))
+
+    def patient(self, now):
+        """What waits for all replicas gets them when they are whole."""
+        if self.waiting is None:
+            return
+        made = self.kinds[self.waiting]()
+        if made is not None:
+            self.begin(*made)
+        if made is not None or now > self.waited + 30:
+            self.waiting = None
 
     def end_due(self, now):
         for entry in list(self.live):
@@ -114,6 +129,8 @@ class Nemesis:
         """One that may be hit, as long as most stay whole."""
         members = [r.name for r in self.world.members()]
         hit = len(self.hit() & set(members))
+        if self.waiting:
+            return None
         free = self.free(members)
         if not free or hit + 1 > (len(members) - 1) // 2:
             return None

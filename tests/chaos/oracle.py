@@ -7,6 +7,7 @@ import threading
 import time
 
 import box
+import linear
 from box import ROOM
 from cluster import Failed, until
 
@@ -205,18 +206,24 @@ class Move:
         self.program, self.a, self.b, self.cause = program, a, b, cause
         self.start = (b.first - (b.born or b.first)) / 1e9
         self.total = (b.first - since) / 1e9
-        self.net = self.total - self.start
+        self.gap = 0  # of it, without committed Beats
+
+    @property
+    def net(self):
+        return self.total - self.start - self.gap
 
     def __str__(self):
-        return "%s: %.2f s (its start %.2f s) from %s to %s after %s" % (
-            self.program.name, self.total, self.start, self.a.host,
-            self.b.host, self.cause)
+        return "%s: %.2f s (its start %.2f s, no Beats %.2f s) from %s to " \
+            "%s after %s" % (self.program.name, self.total, self.start,
+                             self.gap, self.a.host, self.b.host, self.cause)
 
 
 class Verdict:
-    def __init__(self, world, load, nemesis, beats, events, problems):
+    def __init__(self, world, load, nemesis, beats, events, problems,
+                 last):
         self.world, self.load, self.nemesis = world, load, nemesis
         self.beats, self.events, self.problems = beats, events, problems
+        self.last = last  # what each replica lists at the end
         self.faults = nemesis.done
         self.runs = {p.name: read_runs(os.path.join(ROOM, "witness", p.name))
                      for p in load.programs}
@@ -224,6 +231,7 @@ class Verdict:
         for name, runs in self.runs.items():
             self.overlaps += overlaps(name, runs)
         self.outages = beats.silences(world.ttl_a - 2 * world.heartbeat)
+        self.gaps = beats.silences(1)
         self.judge_fences()
         self.judge_moves()
         self.lost, self.anomalies = [], []
@@ -281,6 +289,13 @@ class Verdict:
                 cause, since = self.silenced(p, a, b)
                 if cause is not None:
                     self.timed.append(Move(p, a, b, cause, since))
+                    self.timed[-1].gap = self.gap(since, b.first)
+
+    def gap(self, begin, end):
+        """Seconds in which the cluster's time stood still: no lease can end
+        while nobody leads. A Beat comes every quarter of a second."""
+        return sum(min(b, end) - max(a, begin) for a, b in self.gaps
+                   if min(b, end) > max(a, begin)) / 1e9
 
     def silenced(self, p, a, b):
         """The fault that silenced the last CRN that had it before b, and
@@ -364,6 +379,49 @@ class Verdict:
     # --- writes ----------------------------------------------------------------
 
     def judge_writes(self):
-        for p in self.load.programs:
-            if p.wanted and not self.runs[p.name] and not p.unwanted:
-                self.lost.append("program %s never ran" % p.name)
+        load = self.load
+        for p in load.programs:
+            if not p.unwanted and not self.runs[p.name]:
+                self.lost.append("program %s (%s) never ran" % (
+                    p.name, p.hash))
+        for name, rows in self.last.items():
+            for p in load.programs:
+                row = rows.get(p.hash, {})
+                kept = row.get("persistent") and not row.get("superseded")
+                if bool(kept) != (not p.unwanted):
+                    self.lost.append("%s: program %s was %s" % (
+                        name, p.hash, "taken back" if p.unwanted else
+                        "uploaded"))
+        for key, history in by_key(load.history).items():
+            self.lost += ["%s: %s" % (key[:12], x) for x in missing(history)]
+        operations = [linear.operation(row, i + 1)
+                      for i, row in enumerate(load.history)]
+        self.anomalies += [a.sentence for a in linear.check(operations)]
+        self.anomalies += ["%s told of index %d after %d" % (name, now, before)
+                           for name, before, now in load.backwards]
+
+
+def by_key(history):
+    keys = {}
+    for row in history:
+        keys.setdefault(row["key"], []).append(row)
+    return keys
+
+
+def missing(history):
+    """Acknowledged writes of one key that no later one can have undone, and
+    that the last look did not find. Simpler than linearizability, and apart
+    from it: only a write that nothing overlaps or follows is judged."""
+    writes = [row for row in history if row["op"] != "read" and
+              row["outcome"] != "fail"]
+    looks = [row for row in history if isinstance(row["client"], str)]
+    if not writes or any(row["outcome"] == "unknown" for row in writes):
+        return []
+    last = max(writes, key=lambda row: row["call"])
+    if any(row is not last and row["return"] >= last["call"]
+           for row in writes):
+        return []
+    wanted = last["value"] if last["op"] == "put" else None
+    return ["%s has %s, not the acknowledged %s" % (
+        row["client"], row["value"], wanted) for row in looks
+        if row["value"] != wanted]

@@ -50,12 +50,14 @@ def write(v, options, interrupted):
     bound = v.world.ttl_s + 3
     add("Moves with a silent CRN: %d; from silence to running elsewhere "
         "p50 %.2f s, p99 %.2f s, max %.2f s; the program's own start p50 "
-        "%.2f s, max %.2f s; without it p99 %.2f s, bound %.1f s." % (
+        "%.2f s, max %.2f s. Without it, and without time in which nobody "
+        "committed a Beat for more than 1 s: p99 %.2f s, max %.2f s; bound "
+        "(ttl_s + 3 s) %.1f s." % (
             len(totals), quantile(totals, .5), quantile(totals, .99),
             max(totals, default=0),
             quantile([m.start for m in v.timed], .5),
             max([m.start for m in v.timed], default=0), quantile(net, .99),
-            bound))
+            max(net, default=0), bound))
     if v.chained:
         add("%d of these were given to a CRN that was silent too, or became so"
             " before they ran; their time is from that second silence." %

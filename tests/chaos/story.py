@@ -45,8 +45,13 @@ def run(options):
     events.stop()
     owners.stop()
     problems += oracle.same_everywhere(world)
+    try:
+        last = owners.read_all()
+    except Failed as why:
+        last = {}
+        problems.append(str(why))
     verdict = oracle.Verdict(world, owners, faults, beats, events,
-                             problems)
+                             problems, last)
     world.ended.set()
     if interrupted:
         print("chaos: interrupted; this is what was seen until then")
