@@ -132,6 +132,7 @@ $B/tests/sim/main: $(call objects,tests/sim) $B/libtestkit.a $(ARCHIVES)
 		$B/libtestkit.a $(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
 
 $B/tests/sim/whole/main: $(call objects,tests/sim/whole) $B/tests/sim/disk.o \
+		$(filter $B/tests/kit/slow%,$(call objects,tests/kit)) \
 		$(filter $B/node/replica/driver%,$(call objects,node/replica)) \
 		$B/libnode.a $B/libreplica.a $B/libfsm.a
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)

@@ -33,6 +33,10 @@ MUST_CHECK bool slow_entry(struct slow *slow, uint64_t index, const void *data,
 			   size_t size, const struct fsm_view *view,
 			   enum slow_depth depth, char *message, size_t room);
 
+/* The same, believing every prediction: to come to a state again. */
+void slow_replay(struct slow *slow, uint64_t index, const void *data,
+		 size_t size);
+
 /* How often each result was reached, by type of command. */
 uint64_t slow_reached(const struct slow *slow, enum fsm_command_type type,
 		      enum fsm_refusal refusal);

@@ -150,6 +150,7 @@ static void on_result(void *ctx, const struct fsm_result *result)
 	uint32_t number;
 
 	audit_result(world, result);
+	slow_log_heard(world->oracle, result);
 	memcpy(&number, result->request, sizeof number);
 	if (number == 0)
 		return;
@@ -428,6 +429,7 @@ static void commit(struct world *world, uint64_t index, const void *data,
 	o->entries[index % ORACLE_RING].bytes = bytes;
 	fsm_apply(o->fsm, index, data, size, &observer);
 	audit_entry(world, index, data, size, oracle_view(world));
+	slow_log_entry(o, index, data, size);
 	world->totals.applied++;
 	check_time(world, index, bytes);
 	if (o->sessions_moved)
@@ -518,6 +520,7 @@ void oracle_rewind(struct world *world, struct fsm *fsm)
 	memset(o->proposals, 0, sizeof o->proposals);
 	memset(o->boots, 0, sizeof o->boots);
 	audit_rewind(world, status.index, view);
+	slow_log_rewind(o);
 	o->max = status.index;
 	o->c_ms = status.c_ms;
 	o->read_us = o->proposed_us = world->now_us;
@@ -537,11 +540,13 @@ void oracle_open(struct world *world)
 	world->oracle = o;
 	o->world = world;
 	o->fsm = fsm_open();
+	slow_log_open(o);
 	o->next_restore = 500;
 }
 
 void oracle_close(struct world *world)
 {
 	fsm_close(world->oracle->fsm);
+	slow_log_close(world->oracle);
 	free(world->oracle);
 }

@@ -39,6 +39,7 @@ struct oracle {
 	struct boots boots[CRNS_MAX];
 	struct hash registered; /* of this entry; the last one */
 	bool alarmed;
+	struct slow_log *slow;
 };
 
 const struct fsm_view *oracle_view(const struct world *world);
@@ -53,6 +54,14 @@ bool state_survey_host(const struct fsm_view *view, slot_t crn,
 		       struct hash *host);
 /* After a disaster: what the backup holds is all there ever was. Takes fsm. */
 void oracle_rewind(struct world *world, struct fsm *fsm);
+
+/* slow.c */
+void slow_log_open(struct oracle *oracle);
+void slow_log_close(struct oracle *oracle);
+void slow_log_heard(struct oracle *oracle, const struct fsm_result *result);
+void slow_log_entry(struct oracle *oracle, uint64_t index, const void *data,
+		    size_t size);
+void slow_log_rewind(struct oracle *oracle);
 
 /* oracle_free.c */
 void oracle_freed(struct world *world, const struct fsm_effect *effect);
