@@ -38,21 +38,13 @@ uint64_t core_applied_age_ms(struct core *core)
 
 /* --- what the driver is given ---------------------------------------------- */
 
-/* A2: of each span between two readings the smaller of what the two clocks
- * counted, summed. So no span is ever longer than either clock says, which a
- * difference of two minima would not promise. */
+/* A2: what the slower of the two clocks counted, span by span. */
 static uint64_t lease_ms(void *ctx)
 {
 	struct core *core = ctx;
-	struct lease_clock now;
-	uint64_t boottime_ns, raw_ns;
 
-	lease_clock_init(&now);
-	boottime_ns = now.boottime_ns - core->last.boottime_ns;
-	raw_ns = now.raw_ns - core->last.raw_ns;
-	core->lease_ns += boottime_ns < raw_ns ? boottime_ns : raw_ns;
-	core->last = now;
-	return core->lease_ns / 1000000u;
+	core->lease_ms = lease_clock_leader_ms(&core->clock);
+	return core->lease_ms;
 }
 
 static uint64_t wall_ms(void *ctx)
@@ -101,7 +93,7 @@ static int open_driver(struct core *core)
 		.clock_alarm = clock_alarm,
 	};
 
-	lease_clock_init(&core->last);
+	lease_clock_init(&core->clock);
 	return driver_open(&core->driver, &ops);
 }
 
@@ -208,7 +200,7 @@ static uint64_t step(struct core *core)
 	driver_next = driver_tick(core->driver, core_view(core));
 	if (core->failed)
 		return UINT64_MAX;
-	driver_ms = until(driver_next, core->lease_ns / 1000000u);
+	driver_ms = until(driver_next, core->lease_ms);
 	engine_ms = until(replica_next_ms(core->replica), io->now_ms(io->ctx));
 	tell(core);
 	keep_links(core);

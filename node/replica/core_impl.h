@@ -94,8 +94,8 @@ struct core {
 	uint64_t leader, term; /* as last told */
 	uint64_t member_ids[REPLICA_MEMBERS_MAX]; /* as last told */
 	uint32_t member_count;
-	struct lease_clock last; /* both clocks, as last read */
-	uint64_t lease_ns;
+	struct lease_clock clock;
+	uint64_t lease_ms; /* as the clock was last read */
 	/* of the entry that is being applied */
 	struct fsm_result *results;
 	uint32_t result_count, result_capacity;
