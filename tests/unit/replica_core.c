@@ -2,8 +2,12 @@
  * program is placed on it, and all of it is there after a restart. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,6 +18,54 @@
 
 #define PATIENCE_MS 20000u
 
+/* CLOCK_MONOTONIC_RAW and CLOCK_BOOTTIME of this program: each goes as many
+ * times as fast as told, from when that is told. */
+static struct pace {
+	uint64_t times, real_ns, shown_ns;
+} paces[2] = { { 1, 0, 0 }, { 1, 0, 0 } };
+static pthread_mutex_t pace_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static uint64_t real_ns(clockid_t id)
+{
+	struct timespec now;
+
+	assert_int_equal(syscall(SYS_clock_gettime, id, &now), 0);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t paced(struct pace *pace, clockid_t id)
+{
+	uint64_t now_ns = real_ns(id);
+
+	pace->shown_ns += pace->times * (now_ns - pace->real_ns);
+	pace->real_ns = now_ns;
+	return pace->shown_ns;
+}
+
+int clock_gettime(clockid_t id, struct timespec *out)
+{
+	uint64_t ns;
+
+	if (id != CLOCK_BOOTTIME && id != CLOCK_MONOTONIC_RAW)
+		return (int)syscall(SYS_clock_gettime, id, out);
+	pthread_mutex_lock(&pace_lock);
+	ns = paced(&paces[id == CLOCK_BOOTTIME], id);
+	pthread_mutex_unlock(&pace_lock);
+	out->tv_sec = (time_t)(ns / 1000000000u);
+	out->tv_nsec = (long)(ns % 1000000000u);
+	return 0;
+}
+
+static void set_paces(uint64_t raw, uint64_t boottime)
+{
+	pthread_mutex_lock(&pace_lock);
+	(void)paced(&paces[0], CLOCK_MONOTONIC_RAW);
+	(void)paced(&paces[1], CLOCK_BOOTTIME);
+	paces[0].times = raw;
+	paces[1].times = boottime;
+	pthread_mutex_unlock(&pace_lock);
+}
+
 struct house {
 	uv_loop_t loop;
 	char root[CERTS_PATH_SIZE], directory[CERTS_PATH_SIZE + 8];
@@ -21,7 +73,7 @@ struct house {
 	struct core_config config;
 	struct core_events events;
 	struct sim_agents agents;
-	uint64_t leader, term, index;
+	uint64_t leader, term, index, until_ms;
 	uint32_t effects, assigned, submitted, acked;
 	int last_code;
 	bool closed, fatal;
@@ -286,6 +338,36 @@ static void test_places_and_remembers(void **state)
 	close_core(h);
 }
 
+static bool a_second_passed(struct house *h)
+{
+	return clock_monotonic_ms() >= h->until_ms;
+}
+
+static uint64_t c_after_a_second(struct house *h)
+{
+	uint64_t before_ms = look_at(h).c_ms;
+
+	h->until_ms = clock_monotonic_ms() + 1000;
+	wait_for(h, a_second_passed);
+	return look_at(h).c_ms - before_ms;
+}
+
+/* A2: C counts by the slower of the two clocks, whichever that is. */
+static void test_leaders_clock_is_the_slower_one(void **state)
+{
+	struct house *h = *state;
+	struct fault fault;
+
+	assert_int_equal(open_core(h, &fault), 0);
+	wait_for(h, we_lead);
+	set_paces(5, 1);
+	assert_in_range(c_after_a_second(h), 300, 3000);
+	set_paces(1, 5);
+	assert_in_range(c_after_a_second(h), 300, 3000);
+	set_paces(1, 1);
+	close_core(h);
+}
+
 static void test_wrong_directories_are_refused(void **state)
 {
 	struct house *h = *state;
@@ -327,6 +409,7 @@ int main(void)
 #define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		STORY(test_places_and_remembers),
+		STORY(test_leaders_clock_is_the_slower_one),
 		STORY(test_wrong_directories_are_refused),
 		STORY(test_empty_directory_needs_a_bootstrap),
 	};
