@@ -414,6 +414,65 @@ static void test_assigns_on_their_way_take_room(void **state)
 	client_close(&c);
 }
 
+/* A CRN has so many slots, and those of a round that is on its way are taken. */
+static void test_assigns_on_their_way_take_slots(void **state)
+{
+	static struct client few, many;
+	struct world *w = *state;
+	struct world_agent a;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 3000);
+	client_programs(&few, 0, 0);
+	client_programs(&many, 0, 0);
+	for (uint32_t i = 0; i < FSM_CRN_PROGRAMS_MAX + 50; i++) {
+		struct command put;
+
+		world_program(&put, i);
+		client_add(i < 10 ? &few : &many, &put);
+	}
+	driver_submit(w->driver, &few.client);
+	world_settle(w);
+	assert_int_equal(world_status(w).assigned_count, 10);
+	driver_submit(w->driver, &many.client);
+	world_tick(w);
+	assert_true(world_apply(w));
+	for (int i = 0; i < 30; i++) {
+		w->now_ms += 50;
+		world_tick(w);
+	}
+	assert_int_equal(world_proposed(w, FSM_ASSIGN),
+			 FSM_CRN_PROGRAMS_MAX - 10);
+	client_close(&few);
+	client_close(&many);
+}
+
+/* Where there is room enough, what is on its way is not sent again. */
+static void test_assign_is_proposed_once(void **state)
+{
+	static struct client c;
+	struct world *w = *state;
+	struct command put;
+	struct world_agent a;
+
+	world_agent(&a, 1);
+	world_lead(w);
+	world_join(w, &a, 4);
+	memset(&c, 0, sizeof c);
+	world_program(&put, 1);
+	client_add(&c, &put);
+	driver_submit(w->driver, &c.client);
+	world_tick(w);
+	assert_true(world_apply(w));
+	for (int i = 0; i < 30; i++) {
+		w->now_ms += 100;
+		world_tick(w);
+		assert_int_equal(world_proposed(w, FSM_ASSIGN), 1);
+	}
+	client_close(&c);
+}
+
 /* An Assign that the log did not take is tried again at once. */
 static void test_refused_assign_is_tried_again(void **state)
 {
@@ -694,6 +753,8 @@ int main(void)
 		STORY(test_each_hears_its_own_result),
 		STORY(test_placements_are_the_assigns),
 		STORY(test_assigns_on_their_way_take_room),
+		STORY(test_assigns_on_their_way_take_slots),
+		STORY(test_assign_is_proposed_once),
 		STORY(test_refused_assign_is_tried_again),
 		STORY(test_r24_words_of_another_crn),
 		STORY(test_r24_judges_first_starts_only),
