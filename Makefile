@@ -80,7 +80,7 @@ PROGRAMS := $(foreach p,berthd:node/replica/main berth-agent:node/agent/agent_ma
 
 .SECONDARY:
 .DEFAULT_GOAL := all
-.PHONY: all test check unit demo bench bench-fence sim sim-raft chaos clean install install-deps help lib
+.PHONY: all test check unit demo bench bench-fence sim sim-figures sim-raft chaos clean install install-deps help lib
 all: $(PROGRAMS) $(ARCHIVES)
 lib: $(ARCHIVES)
 
@@ -168,6 +168,10 @@ SIM_OPTIONS = $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(MINUTES),--minutes $(MINUTES))
 sim: $B/tests/sim/whole/main
 	$Q$< --quiet $(SIM_OPTIONS)
+# Figures for tests/sim/FIGURES.md: a quarter of an hour of one core.
+sim-figures: $B/tests/sim/whole/main
+	$Q$< --figures $(or $(DAYS),10) >$B/FIGURES.md && \
+		cp $B/FIGURES.md tests/sim/FIGURES.md && cat $B/FIGURES.md
 sim-raft: $B/tests/sim/main
 	$Q$< $(SIM_OPTIONS)
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/sim/whole/whole.h"
+#include "tests/sim/whole/weather.h"
 
 #define GRACE_MS 10500u
 
@@ -170,6 +170,8 @@ static void fence(struct host *host)
 	struct tenure *t = &host->tenure;
 
 	story(host->world, "%s fences", host_name(host));
+	if (host->world->options.internet)
+		weather_fenced(host);
 	fencer_arm(host);
 	for (uint32_t i = 0; i < RUNS_MAX; i++)
 		if (t->runs[i].state != TENURE_RUN_NONE &&

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "tests/sim/whole/whole.h"
+#include "tests/sim/whole/figures.h"
 
 static struct world *current;
 
@@ -177,13 +177,14 @@ static void config_draw(struct world *world)
 
 /* --- a world ------------------------------------------------------------------------ */
 
-static void world_open(struct world *world, uint64_t seed,
-		       const struct options *options)
+void world_open(struct world *world, uint64_t seed,
+		const struct options *options)
 {
 	memset(world, 0, sizeof *world);
 	world->options = *options;
 	world->seed = seed;
 	world->chance.state = seed;
+	world->weather.state = ~seed;
 	world->frame = need(malloc(AGENT_FRAME_SIZE_MAX));
 	world->rows = need(calloc(RUNS_MAX, sizeof *world->rows));
 	world->next_sweep_us = 1000000;
@@ -208,7 +209,7 @@ static void world_open(struct world *world, uint64_t seed,
 	faults_plan(world);
 }
 
-static void world_close(struct world *world)
+void world_close(struct world *world)
 {
 	world->over = true;
 	for (uint32_t i = 0; i < world->node_count; i++)
@@ -323,7 +324,7 @@ static struct node *next_node(struct world *world, uint64_t *at_us)
 	return best;
 }
 
-static void world_run(struct world *world, uint64_t until_us)
+void world_run(struct world *world, uint64_t until_us)
 {
 	struct event event;
 	uint64_t node_us;
@@ -420,7 +421,7 @@ static void add(struct totals *to, const struct world *world)
 struct arguments {
 	uint64_t first, count;
 	double minutes;
-	uint32_t mutation;
+	uint32_t mutation, days;
 	bool stop, talk, quiet, events;
 	const char *audit; /* folder, NULL: none */
 };
@@ -478,7 +479,7 @@ static int usage(void)
 {
 	fputs("usage: main [--seed N | --seeds N [--first M]] [--minutes M] "
 	      "[--mutation NAME] [--audit DIR] [--stop] [--talk] "
-	      "[--events] [--quiet]\n", stderr);
+	      "[--events] [--quiet] | --figures DAYS\n", stderr);
 	for (uint32_t i = 1; i < MUTATE_COUNT; i++)
 		fprintf(stderr, "  --mutation %s\n", mutations[i]);
 	return 2;
@@ -521,6 +522,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 			a->minutes = strtod(value, NULL);
 		} else if (strcmp(argv[i], "--audit") == 0) {
 			a->audit = value;
+		} else if (strcmp(argv[i], "--figures") == 0) {
+			a->days = (uint32_t)strtoul(value, NULL, 10);
 		} else if (strcmp(argv[i], "--mutation") == 0) {
 			while (a->mutation < MUTATE_COUNT &&
 			       strcmp(mutations[a->mutation], value) != 0)
@@ -574,6 +577,8 @@ int main(int argc, char **argv)
 
 	if (parse(argc, argv, &a))
 		return 2;
+	if (a.days)
+		return figures_print(a.days);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	for (seed = a.first; seed < a.first + a.count; seed++) {

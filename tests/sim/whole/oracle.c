@@ -352,6 +352,7 @@ void oracle_ends(struct host *host, struct live *live)
 	struct world *world = host->world;
 
 	world->programs[world->programs[live->program].root].executing--;
+	world->totals.ends++;
 	if (!world->over)
 		story(world, "program %u, epoch %" PRIu64 ", is dead on %s",
 		      live->program, live->epoch >> 16, host_name(host));

@@ -78,6 +78,7 @@ struct options {
 	uint32_t drift, hold, start_fails, snapshot_entries, minutes;
 	uint32_t container_ms, directory_ms, copy_ms, wild_host_ms;
 	uint32_t wild_node_ms;
+	uint32_t internet; /* figures only: weather.c */
 	uint32_t restore_ms, replace_ms, member_ms;
 	enum mutation mutation;
 };
@@ -198,6 +199,11 @@ struct attempt { /* of the agent: a desired row that does not run */
 	bool seen;
 };
 
+struct weather {
+	uint64_t turn_us[2], outage_us, outage_end_us, last_end_us;
+	bool bad[2];
+};
+
 struct host {
 	struct world *world;
 	uint32_t number, crn;
@@ -240,6 +246,7 @@ struct host {
 	uint32_t attempt_count;
 	/* Cut between this machine and each replica, by way. */
 	bool cut_up[NODES_MAX], cut_down[NODES_MAX];
+	struct weather weather;
 };
 
 /* --- programs and people ------------------------------------------------------ */
@@ -274,6 +281,7 @@ struct totals {
 	uint64_t seeds, ms, faults, moves, starts, applied, acks, expiries,
 		elections, snapshots, restores, registers, confirms, healed_ms,
 		new_gens, surveys, clock_alarms, boot_alarms;
+	uint64_t ends, fences, fences_outage, sent, lost; /* figures */
 	uint64_t by_fault[32];
 };
 
@@ -303,7 +311,7 @@ struct backup {
 
 struct world {
 	struct options options;
-	struct chance chance;
+	struct chance chance, weather;
 	struct fsm_config config;
 	uint32_t rho_ppm; /* what clocks keep to */
 	uint64_t seed, now_us, sequence, trace, links;
@@ -348,6 +356,12 @@ struct world {
 	char violation[512];
 	bool talk, events;
 };
+
+/* main.c */
+void world_open(struct world *world, uint64_t seed,
+		const struct options *options);
+void world_run(struct world *world, uint64_t until_us);
+void world_close(struct world *world);
 
 /* base.c */
 void event_push(struct world *world, const struct event *event);

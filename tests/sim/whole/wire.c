@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "raft/internal.h"
-#include "tests/sim/whole/whole.h"
+#include "tests/sim/whole/weather.h"
 
 #define AGAIN_US 20000u
 
@@ -185,7 +185,7 @@ void wire_up(struct host *host, uint8_t type, const void *data, size_t size)
 			       .type = type };
 
 	world_trace(world, bytes_hash(data, size) ^ type);
-	if (!host->cut_up[host->link_node])
+	if (!host->cut_up[host->link_node] && !weather_loses(host, 0))
 		post(world, &event, data, size, true);
 }
 
@@ -196,7 +196,8 @@ static void send_down(struct node *node, uint64_t link, uint8_t type,
 	struct event event = { .kind = EVENT_DOWN, .from = node->number,
 			       .to = number, .a = link, .type = type };
 
-	if (!node->world->hosts[number]->cut_down[node->number])
+	if (!node->world->hosts[number]->cut_down[node->number] &&
+	    !weather_loses(node->world->hosts[number], 1))
 		post(node->world, &event, data, size, true);
 }
 

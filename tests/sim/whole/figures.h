@@ -1,0 +1,10 @@
+#ifndef TESTS_SIM_WHOLE_FIGURES_H
+#define TESTS_SIM_WHOLE_FIGURES_H
+
+#include "tests/sim/whole/whole.h"
+
+/* Measures and prints tests/sim/FIGURES.md; `days`: simulated for
+ * `fast`; twice for `default`, four times for `calm`. */
+int figures_print(uint32_t days);
+
+#endif
