@@ -708,6 +708,16 @@ static void ask_hash(struct script *t, const char *key, const struct hash *got)
 		     (const char *)got->bytes);
 }
 
+static void ask_text(struct script *t, const char *key, struct text got)
+{
+	const char *word = word_of(t, key, NULL);
+
+	if (word && (strlen(word) != got.size ||
+		     memcmp(word, got.data, got.size) != 0))
+		fail(t, "%s: expected %s, got %.*s", key, word, (int)got.size,
+		     got.data);
+}
+
 static void ask_known_keys(struct script *t, const char *keys)
 {
 	for (int i = 2; i < t->word_count; i++) {
@@ -730,7 +740,7 @@ static void ask_program(struct script *t)
 
 	ask_known_keys(t, " state crn session epoch v_rev gen hold orphan lost "
 			  "superseded waiting forgotten lineage data_crn host "
-			  "code changed since ");
+			  "code changed since name ");
 	if (t->expected && strcmp(t->expected, "unknown") == 0) {
 		if (read_program(t, word_at(t, 1), &p))
 			fail(t, "%s is known", t->words[1]);
@@ -759,6 +769,7 @@ static void ask_program(struct script *t)
 	ask_number(t, "code", p.code_revision);
 	ask_number(t, "changed", p.changed);
 	ask_number(t, "since", p.since_wall_ms);
+	ask_text(t, "name", p.name);
 }
 
 static void ask_crn(struct script *t)
@@ -768,7 +779,8 @@ static void ask_crn(struct script *t)
 
 	ask_known_keys(t, " alive established linked surveyed reported fenced "
 			  "session changed exp programs vcpus_used host k why "
-			  "memory_used seen seq watchdog gen ");
+			  "memory_used seen seq watchdog gen disk name owner "
+			  "url ");
 	if (t->expected && strcmp(t->expected, "unknown") == 0) {
 		if (read_crn(t, word_at(t, 1), &c))
 			fail(t, "%s is known", t->words[1]);
@@ -796,6 +808,10 @@ static void ask_crn(struct script *t)
 	ask_number(t, "seq", c.seq_seen);
 	ask_number(t, "watchdog", c.watchdog);
 	ask_number(t, "gen", c.gen);
+	ask_number(t, "disk", c.disk_mib);
+	ask_text(t, "name", c.name);
+	ask_text(t, "owner", c.owner);
+	ask_text(t, "url", c.url);
 	if (why && strcmp(why, "none") == 0 && c.unfenced_reason.size > 0)
 		fail(t, "there is a reason");
 	else if (why && strcmp(why, "none") != 0 &&
