@@ -39,6 +39,20 @@ class options(str):
     """Arguments of the simulator."""
 
 
+# What must have a mutant: the rules, and the weaknesses of the first protocol.
+RULES = ["R%d" % n for n in range(3, 26)] + ["W%d" % n for n in range(1, 12)]
+ERRORS_MIN = 10
+
+
+def without_mutant(mutants):
+    """The rules of which no mutant is in the table."""
+    told = [rule for m in mutants for rule in m.rules.split()]
+    missing = [rule for rule in RULES if rule not in told]
+    if told.count("E") < ERRORS_MIN:
+        missing.append("E (%d of %d)" % (told.count("E"), ERRORS_MIN))
+    return missing
+
+
 def layers():
     names = [os.path.basename(path)[:-3]
              for path in sorted(glob.glob(HERE + "/*.py"))]
