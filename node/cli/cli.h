@@ -121,6 +121,10 @@ MUST_CHECK int cli_show_pages(struct cli *cli, const char *path,
 MUST_CHECK int cli_resolve(struct cli *cli, const char *path, const char *key,
 			   const char *given, char hash[65]);
 
+/* "/admin/v1/programs/HASH" and `rest` for a name or a hash that was given. */
+MUST_CHECK int cli_program_path(struct cli *cli, const char *given,
+				const char *rest, char *path, size_t size);
+
 int cli_progress_begin(struct cli *cli, const char *what);
 void cli_progress(void *ctx, uint64_t done, uint64_t total);
 void cli_progress_end(struct cli *cli, const char *outcome);

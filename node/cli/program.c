@@ -1,4 +1,4 @@
-/* program list|show|where|logs: what the cluster knows of a program. */
+/* program list|where|logs: what the cluster knows of a program. */
 #include "node/cli/cli.h"
 
 enum { OPTION_STATE = 1, OPTION_OWNER, OPTION_TAIL };
@@ -32,8 +32,8 @@ CLI_COMMAND(cmd_program_list)
 	return cli_show_pages(cli, path, "programs", columns, COUNT_OF(columns));
 }
 
-static int program_path(struct cli *cli, const char *given, const char *rest,
-			char *path, size_t size)
+int cli_program_path(struct cli *cli, const char *given, const char *rest,
+		     char *path, size_t size)
 {
 	char hash[65];
 	int code = cli_resolve(cli, "/admin/v1/programs", "programs", given, hash);
@@ -41,46 +41,6 @@ static int program_path(struct cli *cli, const char *given, const char *rest,
 	if (code == 0)
 		snprintf(path, size, "/admin/v1/programs/%s%s", hash, rest);
 	return code;
-}
-
-CLI_COMMAND(cmd_program_show)
-{
-	static const struct cli_column columns[] = {
-		{ "WHAT", "what", CELL_TEXT },
-		{ "CRN", "crn", CELL_HASH },
-		{ "EPOCH", "epoch", CELL_TEXT },
-		{ "TIME", "time", CELL_TEXT },
-		{ "REASON", "reason", CELL_TEXT },
-	};
-	const char *words[1];
-	char path[256], text[512];
-	json_t *program = NULL;
-	int code;
-
-	cli_parse(cli, command, argc, argv, NULL, NULL, 1, 1, words);
-	code = program_path(cli, words[0], "", path, sizeof path);
-	if (code == 0)
-		code = cli_get(cli, path, false, &program);
-	if (code)
-		return code;
-	if (cli->json) {
-		cli_json(program);
-	} else {
-		cli_show_fields(program);
-		printf("%-18s %s\n", "crn",
-		       cli_value(program, "crn.hash", CELL_TEXT, text,
-				 sizeof text));
-		printf("%-18s %s\n", "url",
-		       cli_value(program, "crn.url", CELL_TEXT, text,
-				 sizeof text));
-		printf("%-18s %s\n\n", "reason",
-		       cli_value(program, "reason.message", CELL_TEXT, text,
-				 sizeof text));
-		cli_table(columns, COUNT_OF(columns),
-			  json_object_get(program, "moves"));
-	}
-	json_decref(program);
-	return CLI_DONE;
 }
 
 /* The same keys in the table and in JSON; the lease is in seconds. */
@@ -121,7 +81,7 @@ CLI_COMMAND(cmd_program_where)
 	int code;
 
 	cli_parse(cli, command, argc, argv, NULL, NULL, 1, 1, words);
-	code = program_path(cli, words[0], "/where", path, sizeof path);
+	code = cli_program_path(cli, words[0], "/where", path, sizeof path);
 	if (code == 0)
 		code = cli_get(cli, path, false, &answer);
 	if (code)
@@ -166,7 +126,7 @@ CLI_COMMAND(cmd_program_logs)
 	snprintf(rest, sizeof rest, "/logs?tail=%llu",
 		 (unsigned long long)cli_number(&values[0], "tail", 65536, 1,
 						1u << 20));
-	code = program_path(cli, words[0], rest, path, sizeof path);
+	code = cli_program_path(cli, words[0], rest, path, sizeof path);
 	if (code == 0)
 		code = cli_get_raw(cli, path, &answer);
 	if (code)

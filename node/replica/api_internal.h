@@ -188,11 +188,23 @@ struct api_program_row {
 	const struct agent_run *run;
 	const char *reason, *explained;
 	uint64_t c_ms;
+	const struct fsm_status *status; /* NULL in lists: less is told */
 	const struct fsm_move *moves;
 	uint32_t move_count;
 	size_t *status_end; /* gives where "status" ends in the JSON; or NULL */
 };
 void api_json_program(struct json_writer *w, const struct api_program_row *row);
+
+/* --- api_truth.c ---------------------------------------------------------- */
+
+/* "guarantee" and what it really is worth where the program is. */
+void api_json_guarantee(struct json_writer *w,
+			const struct api_program_row *row);
+/* "downtime" of moves[at], if a run begins with it. */
+void api_json_downtime(struct json_writer *w, const struct api_program_row *row,
+		       uint32_t at);
+void api_json_down_since(struct json_writer *w,
+			 const struct api_program_row *row);
 
 /* --- api_reason.c --------------------------------------------------------- */
 

@@ -155,6 +155,7 @@ static void moves(struct json_writer *w, const struct api_program_row *row)
 		api_json_stamp(w, "stamp", move->stamp);
 		api_json_time(w, "time", move->wall_ms);
 		api_json_text(w, "reason", &move->reason);
+		api_json_downtime(w, row, i);
 		jsonw_object_end(w);
 	}
 	jsonw_array_end(w);
@@ -171,8 +172,15 @@ static void crn_of(struct json_writer *w, const struct api_program_row *row)
 	jsonw_hash(w, "hash", &row->crn->hash);
 	api_json_text(w, "name", &row->crn->name);
 	api_json_text(w, "url", &row->crn->url);
+	jsonw_string(w, "class", class_name(row->crn->class));
+	jsonw_string(w, "watchdog", watchdog_name(row->crn->watchdog));
+	jsonw_uint(w, "k_ms", row->crn->k_ms);
 	jsonw_object_end(w);
-	jsonw_uint(w, "lease_ms", lease_left(row->crn, row->c_ms));
+	/* R23: an orphan has no part in the lease of the session today. */
+	if (api_away(row->program, row->crn))
+		jsonw_uint(w, "lease_ms", 0);
+	else
+		jsonw_uint(w, "lease_ms", lease_left(row->crn, row->c_ms));
 }
 
 static void reason(struct json_writer *w, const struct api_program_row *row)
@@ -220,7 +228,7 @@ void api_json_program(struct json_writer *w, const struct api_program_row *row)
 	/* Of the run: an orphan's are not those of its CRN today (R23). */
 	api_json_stamp(w, "session", row->crn ? p->session : 0);
 	maybe_hash(w, "host", row->crn && !hash_is_zero(&p->host), &p->host);
-	jsonw_string(w, "guarantee", api_guarantee(p->guarantee));
+	api_json_guarantee(w, row);
 	jsonw_bool(w, "held", p->hold && row->crn);
 	reason(w, row);
 	maybe_hash(w, "data_on", p->has_data_crn, &p->data_crn);
@@ -234,7 +242,10 @@ void api_json_program(struct json_writer *w, const struct api_program_row *row)
 	jsonw_uint(w, "memory_mib", p->memory_mib);
 	jsonw_uint(w, "disk_mib", p->disk_mib);
 	tokens(w, p->tokens, p->token_count);
-	if (row->moves)
+	jsonw_bool(w, "move_without_data", p->move_without_data);
+	if (row->moves) {
+		api_json_down_since(w, row);
 		moves(w, row);
+	}
 	jsonw_object_end(w);
 }

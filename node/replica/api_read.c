@@ -197,6 +197,7 @@ static struct api_program_row row_of(struct api_request *request)
 		.program = &copy->program,
 		.crn = copy->has_crn ? &copy->crn : NULL,
 		.c_ms = copy->status.c_ms,
+		.status = &copy->status,
 		.moves = copy->moves,
 		.move_count = copy->move_count,
 	};
@@ -273,8 +274,9 @@ void api_where(struct api_request *request)
 		jsonw_null(w, "url");
 		jsonw_null(w, "epoch");
 	}
-	jsonw_string(w, "guarantee", api_guarantee(row.program->guarantee));
-	if (row.crn && row.crn->alive && row.crn->exp_ms > row.c_ms)
+	api_json_guarantee(w, &row);
+	if (row.crn && !api_away(row.program, row.crn) &&
+	    row.crn->exp_ms > row.c_ms)
 		jsonw_uint(w, "lease_ms", row.crn->exp_ms - row.c_ms);
 	else
 		jsonw_null(w, "lease_ms");
