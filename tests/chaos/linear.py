@@ -48,7 +48,7 @@ class Malformed(Exception):
     pass
 
 
-# --- reading ------------------------------------------------------------------
+# --- reading --------------------------------------------------------------
 
 def _check(row):
     for name in ("client", "key", "op", "call", "return", "outcome"):
@@ -96,7 +96,7 @@ def load(lines):
     return history
 
 
-# --- deciding one key -----------------------------------------------------------
+# --- deciding one key -----------------------------------------------------
 
 def _events(ops):
     """(time, is return, op), in order; at the same instant calls come first:
@@ -212,7 +212,7 @@ def first_failure(ops):
     return None
 
 
-# --- telling ----------------------------------------------------------------------
+# --- telling --------------------------------------------------------------
 
 def _weaker(op):
     """The same write, if it happened at all."""
@@ -253,6 +253,18 @@ def _suffix(ops):
     return best
 
 
+def _uncovered(ops):
+    """Without what was surely written over before the first read began, save
+    the last of each value."""
+    first = min((op.call for op in ops if op.op == "read"), default=0)
+    over = max((op.call for op in ops if op.op != "read" and op.end < first),
+               default=0)
+    last = {op.value: op.id for op in sorted(ops, key=lambda op: op.call)
+            if op.op != "read" and op.end < over}
+    return [op for op in ops if op.op == "read" or op.end >= over or
+            last[op.value] == op.id]
+
+
 def window(ops, bad):
     """The operations that contradict each other, in the order of their calls,
     and the one of them that cannot be explained.
@@ -268,12 +280,18 @@ def window(ops, bad):
     while ops != before:
         before = ops
         ops = _reduce(ops, lambda chunk: [o for o in chunk if o.op != "read"])
+        ops = _uncovered(ops)
         ops = _reduce(ops, lambda chunk: [
             o if o.op == "read" else _weaker(o) for o in chunk])
     read = {op.value for op in ops if op.op == "read"}
-    few = sorted((op for op in ops if op.op == "read" or
-                  op.outcome == "ok" or op.value in read),
-                 key=lambda op: op.call)
+    few, told = [], set()
+    for op in sorted(ops, key=lambda op: op.call, reverse=True):
+        # Of the writes that do not matter, the last of what was read.
+        if op.op == "read" or op.outcome == "ok" or (
+                op.value in read and op.value not in told):
+            few.insert(0, op)
+            if op.op != "read":
+                told.add(op.value)
     return few, first_failure(few)
 
 
