@@ -1,6 +1,7 @@
 /* Changes of the membership, asked of the leader: one at a time, and only when
- * no other voter is down (H33). Health is what was acknowledged: the end of the
- * log is noted, and a while later each voter must have it. */
+ * no other voter is down (H33). Health is what was acknowledged: a while after
+ * it was asked the end of the log is noted, which a Beat has moved since, and
+ * as long again later each voter must have it. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,11 +9,12 @@
 
 #include "node/replica/api_internal.h"
 
-#define LOOK_MS 400u     /* a few heartbeats, and at least one Beat */
+#define LOOK_MS 300u     /* more than from Beat to Beat */
 #define POLL_MS 50u
 #define PATIENCE_MS 8000u
 #define TRANSFER_MS 4000u
 
+enum phase { WAIT, NOTE, CHANGE };
 enum what { ADD, PROMOTE, DEMOTE, REMOVE, TRANSFER };
 
 static const char *const names[] = {
@@ -28,10 +30,11 @@ struct ask {
 	struct core *core;
 	uint64_t id, deadline_ms;
 	enum what what;
+	enum phase phase;
 	uv_timer_t timer;
 	struct core_call call;
 	struct replica_change change;
-	bool open, calling, noted;
+	bool open, calling;
 	uint64_t last; /* entry that was the last when it was noted */
 	const char *refusal;
 	char message[400];
@@ -310,11 +313,11 @@ static void done(struct core_call *call)
 		fail(ask, BERTH_NOTLEADER); /* given up before it was begun */
 	else if (call->code)
 		fail(ask, call->code);
-	else if (ask->noted && ask->what != TRANSFER)
+	else if (ask->phase == CHANGE && ask->what != TRANSFER)
 		answer(ask);
 	else
 		uv_timer_start(&ask->timer, on_timer,
-			       ask->noted ? POLL_MS : LOOK_MS, 0);
+			       ask->phase == CHANGE ? POLL_MS : LOOK_MS, 0);
 }
 
 static void post(struct ask *ask,
@@ -357,8 +360,11 @@ static void on_timer(uv_timer_t *timer)
 		fail(ask, BERTH_UNKNOWN_OUTCOME);
 	} else if (ask->calling) {
 		uv_timer_start(timer, on_timer, POLL_MS, 0);
-	} else if (!ask->noted) {
-		ask->noted = true;
+	} else if (ask->phase == WAIT) {
+		ask->phase = NOTE;
+		post(ask, run_note);
+	} else if (ask->phase == NOTE) {
+		ask->phase = CHANGE;
 		ask->deadline_ms = uv_now(edge->loop) +
 				   (ask->what == TRANSFER ? TRANSFER_MS :
 							    PATIENCE_MS);
@@ -424,6 +430,6 @@ void api_change_member(struct api_request *request)
 		       ask->id);
 		refused(ask);
 	} else {
-		post(ask, run_note);
+		uv_timer_start(&ask->timer, on_timer, LOOK_MS, 0);
 	}
 }
