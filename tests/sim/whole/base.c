@@ -1,5 +1,4 @@
-/* Events, chance, clocks, the trace and the story. */
-#include <stdarg.h>
+/* Events, chance, clocks, the trace. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,44 +61,6 @@ uint64_t bytes_hash(const void *data, size_t size)
 	for (word = 0; i < size; i++)
 		word = word << 8 | bytes[i];
 	return mix(hash ^ word);
-}
-
-/* --- the story ------------------------------------------------------------------ */
-
-void story(struct world *world, const char *format, ...)
-{
-	char *line = world->story[world->story_at++ % STORY_LINES];
-	size_t room = sizeof world->story[0];
-	va_list args;
-	int at = snprintf(line, room, "%10.3f s  ",
-			  (double)world->now_us / 1e6);
-
-	va_start(args, format);
-	vsnprintf(line + at, room - (size_t)at, format, args);
-	va_end(args);
-	if (world->talk)
-		puts(line);
-}
-
-void story_print(const struct world *world)
-{
-	uint32_t i, first = world->story_at < STORY_LINES ?
-				    0 : world->story_at - STORY_LINES;
-
-	for (i = first; i < world->story_at; i++)
-		printf("  %s\n", world->story[i % STORY_LINES]);
-}
-
-void world_fail(struct world *world, const char *format, ...)
-{
-	va_list args;
-
-	if (world->violation[0])
-		return;
-	va_start(args, format);
-	vsnprintf(world->violation, sizeof world->violation, format, args);
-	va_end(args);
-	story(world, "VIOLATION: %.150s", world->violation);
 }
 
 /* --- events: a heap by time, ties by number ------------------------------------- */

@@ -406,6 +406,9 @@ void host_deadline(struct host *host)
 		return;
 	}
 	host->page_ms = 0;
+	if (host->live_count)
+		story(host->world, "the launchers of %s are at the deadline",
+		      host_name(host));
 	if (host->world->options.mutation != MUTATE_NO_TIMER)
 		for (uint32_t i = 0; i < RUNS_MAX && host->live_count; i++)
 			if (host->live[i].state != LIVE_NONE &&

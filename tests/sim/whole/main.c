@@ -426,9 +426,27 @@ struct arguments {
 	const char *audit; /* folder, NULL: none */
 };
 
+static const char *const mutations[MUTATE_COUNT] = {
+	"none", "slow-kill", "let-go", "fast-clock", "no-timer", "row-lost",
+	"lying-fence", "ttl-s", "same-gen", "config-lost",
+	"twin-left",
+};
+
+static void tell(struct world *world, const struct arguments *a)
+{
+	story_print(world);
+	printf("  in this world:\n");
+	print_options(&world->options);
+	printf("  again, from the beginning: build/gcc/tests/sim/whole/main "
+	       "--seed %" PRIu64 "%s%s --talk\n", world->seed,
+	       a->mutation ? " --mutation " : "",
+	       a->mutation ? mutations[a->mutation] : "");
+}
+
 static bool run_seed(uint64_t seed, const struct arguments *a,
 		     struct totals *totals, uint64_t *trace)
 {
+	static bool told;
 	struct options options;
 	struct world *world = need(malloc(sizeof *world));
 	bool good;
@@ -450,13 +468,9 @@ static bool run_seed(uint64_t seed, const struct arguments *a,
 	if (!good) {
 		printf("seed %" PRIu64 ", after %.3f s: %s\n", seed,
 		       (double)world->now_us / 1e6, world->violation);
-		if (!a->quiet) {
-			print_options(&options);
-			story_print(world);
-			printf("  again: build/gcc/tests/sim/whole/main --seed "
-			       "%" PRIu64 "%s\n", seed,
-			       a->mutation ? " --mutation (as given)" : "");
-		}
+		if (!a->quiet || !told)
+			tell(world, a);
+		told = true;
 	}
 	audit_close(world);
 	add(totals, world);
@@ -468,12 +482,6 @@ static bool run_seed(uint64_t seed, const struct arguments *a,
 }
 
 /* --- the command line ----------------------------------------------------------------- */
-
-static const char *const mutations[MUTATE_COUNT] = {
-	"none", "slow-kill", "let-go", "fast-clock", "no-timer", "row-lost",
-	"lying-fence", "ttl-s", "same-gen", "config-lost",
-	"twin-left",
-};
 
 static int usage(void)
 {

@@ -30,14 +30,6 @@ uint32_t program_number(const struct world *world, const struct hash *hash)
 	return number;
 }
 
-static uint32_t crn_number(const struct hash *hash)
-{
-	uint32_t number;
-
-	memcpy(&number, hash->bytes + 28, sizeof number);
-	return number;
-}
-
 bool executing(const struct live *live)
 {
 	return live->state == LIVE_GOING || live->state == LIVE_EXECUTING;
@@ -106,6 +98,7 @@ static void on_effect(void *ctx, const struct fsm_effect *e)
 	struct world *world = ctx;
 	struct oracle *o = world->oracle;
 
+	story_effect(world, e);
 	if (e->type == EFFECT_LEAD)
 		o->slack_us += 1000; /* the anchor was rounded */
 	if (e->type == EFFECT_LEAD)
@@ -128,19 +121,6 @@ static void on_effect(void *ctx, const struct fsm_effect *e)
 	world->totals.expiries += e->type == EFFECT_CRN_EXPIRED;
 	world->totals.registers += e->type == EFFECT_CRN_REGISTERED;
 	world->totals.confirms += e->type == EFFECT_CRN_FENCE_CONFIRMED;
-	if (e->type == EFFECT_ASSIGNED || e->type == EFFECT_FREED ||
-	    e->type == EFFECT_REVOKING || e->type == EFFECT_HELD ||
-	    e->type == EFFECT_ADOPTED)
-		story(world, "committed: program %u %s, crn %u, epoch %" PRIu64
-		      " %.*s", program_number(world, &e->program),
-		      fsm_effect_name(e->type), crn_number(&e->crn),
-		      e->epoch >> 16, (int)e->reason.size, e->reason.data);
-	else if (e->type == EFFECT_CRN_EXPIRED ||
-		 e->type == EFFECT_CRN_REGISTERED ||
-		 e->type == EFFECT_CRN_FENCE_CONFIRMED)
-		story(world, "committed: crn %u %s, session %" PRIu64,
-		      crn_number(&e->crn), fsm_effect_name(e->type),
-		      e->session >> 16);
 }
 
 static void on_result(void *ctx, const struct fsm_result *result)

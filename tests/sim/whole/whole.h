@@ -5,7 +5,7 @@
  * It runs the shipped fsm/, placement, leader's driver, replica engine with
  * libraft, the agent's tenure and the wire; README.md says what it imitates.
  *
- * base.c: events, chance, the story. node.c: a replica. wire.c: the network.
+ * base.c: events, chance. story.c: what is told. node.c: a replica. wire.c: the network.
  * host.c: a machine with its processes. agent.c: the agent on it. oracle.c:
  * what must hold. people.c: clients and operators. faults.c: disasters.
  * restore.c: backups, and what follows a disaster. members.c: replicas that
@@ -28,7 +28,7 @@
 #define CRNS_MAX 50u
 #define PROGRAMS_MAX 160u
 #define RUNS_MAX FENCER_RUNS_MAX
-#define STORY_LINES 60u
+#define STORY_LINES 4096u
 #define NEVER_US UINT64_MAX
 
 /* --- chance and disks ------------------------------------------------------ */
@@ -309,6 +309,11 @@ struct backup {
 };
 #define BACKUPS_MAX 4u
 
+struct story_line {
+	uint64_t at_us, c_ms;
+	char text[176];
+};
+
 struct world {
 	struct options options;
 	struct chance chance, weather;
@@ -351,7 +356,7 @@ struct world {
 	struct totals totals;
 	uint8_t *frame;
 	struct desired_row *rows;
-	char story[STORY_LINES][200];
+	struct story_line story[STORY_LINES];
 	uint32_t story_at;
 	char violation[512];
 	bool talk, events;
@@ -367,12 +372,15 @@ void world_close(struct world *world);
 void event_push(struct world *world, const struct event *event);
 bool event_pop(struct world *world, struct event *out, uint64_t until_us);
 void world_trace(struct world *world, uint64_t value);
+void *need(void *memory);
+uint64_t bytes_hash(const void *data, size_t size);
+
+/* story.c */
 void world_fail(struct world *world, const char *format, ...)
 	PRINTF_LIKE(2, 3);
 void story(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
-void story_print(const struct world *world);
-void *need(void *memory);
-uint64_t bytes_hash(const void *data, size_t size);
+void story_effect(struct world *world, const struct fsm_effect *effect);
+void story_print(struct world *world);
 
 /* node.c */
 void node_init(struct world *world, uint32_t number);
