@@ -52,7 +52,6 @@ static void draw_network(struct options *o, struct chance *from)
 static void draw_disasters(struct options *o, struct chance *from)
 {
 	struct chance chance = { chance_next(from) };
-
 	uint32_t dice = (uint32_t)chance_below(&chance, 100);
 
 	o->container_ms = PICK(0, 0, 0, 20000, 100000);
@@ -62,10 +61,11 @@ static void draw_disasters(struct options *o, struct chance *from)
 		o->wild_host_ms = PICK(8000, 30000);
 	} else if (dice < 30) {
 		o->wild_node_ms = PICK(8000, 30000, 90000);
-		if (chance_percent(&chance, 70)) /* so that H38 is asked */
+		if (chance_percent(&chance, 60)) { /* so that H38 is asked */
 			o->late = o->duplicate = 0;
-		if (chance_percent(&chance, 50))
 			o->crash_node_ms = o->pause_node_ms = 0;
+			return;
+		}
 	}
 	o->restore_ms = PICK(0, 0, 0, 30000, 60000, 150000, 400000);
 	if (!o->restore_ms || chance_percent(&chance, 40))
