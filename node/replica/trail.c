@@ -173,8 +173,8 @@ static void drop_first(struct trail *trail)
 		trail->count * sizeof trail->segments[0]);
 }
 
-/* Until `keep` bytes are left, but never the newest. */
-static void drop_oldest(struct trail *trail, uint64_t keep)
+/* Until it is within its limit, but never the newest. */
+static void drop_oldest(struct trail *trail)
 {
 	uint64_t size = 0;
 
@@ -182,7 +182,7 @@ static void drop_oldest(struct trail *trail, uint64_t keep)
 	for (uint32_t i = 0; i < trail->count; i++)
 		size += trail->segments[i].size;
 	while (trail->count > 1 &&
-	       (size > keep || trail->count == TRAIL_SEGMENTS_MAX)) {
+	       (size > trail->size_max || trail->count == TRAIL_SEGMENTS_MAX)) {
 		size -= trail->segments[0].size;
 		drop_first(trail);
 	}
@@ -214,7 +214,7 @@ static void next_segment(struct trail *trail, uint64_t first)
 	}
 	if (trail->count)
 		segment.number = trail->segments[trail->count - 1].number + 1;
-	drop_oldest(trail, trail->size_max);
+	drop_oldest(trail);
 	pthread_mutex_lock(&trail->mutex);
 	trail->segments[trail->count++] = segment;
 	pthread_mutex_unlock(&trail->mutex);
@@ -313,7 +313,7 @@ static int write_all(int fd, uint64_t at, const struct wire *w,
 }
 
 /* What could not be written is gone; the next anchor begins a segment. */
-static void give_up(struct trail *trail, int code)
+static void give_up(struct trail *trail)
 {
 	struct trail_segment *s = &trail->segments[trail->count - 1];
 
@@ -330,8 +330,6 @@ static void give_up(struct trail *trail, int code)
 	trail->out_last = trail->last;
 	trail->out_head = trail->head;
 	trail_break(trail, "the disk did not take it");
-	if (code == BERTH_NOSPACE)
-		drop_oldest(trail, 0);
 }
 
 int trail_flush(struct trail *trail, struct fault *fault)
@@ -349,7 +347,7 @@ int trail_flush(struct trail *trail, struct fault *fault)
 	if (!code)
 		code = write_all(trail->fd, s->size, &trail->out, fault);
 	if (code) {
-		give_up(trail, code);
+		give_up(trail);
 	} else {
 		pthread_mutex_lock(&trail->mutex);
 		s->size += trail->out.size;

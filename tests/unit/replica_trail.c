@@ -7,8 +7,10 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -485,6 +487,36 @@ static void test_disk(void **state)
 	trail_close(trail);
 }
 
+/* The disk takes a part of a write: that part is cut, what was there stays. */
+static void test_short_write(void **state)
+{
+	struct trail *trail = open_trail(SIZE);
+	struct rlimit limit, old;
+	struct fault fault;
+	struct walk w;
+
+	(void)state;
+	walk_open(&w, trail, 14);
+	walk(&w, 50);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = old;
+	limit.rlim_cur = segment_size(0) + 1000;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (int i = 0; i < 60; i++)
+		step(&w);
+	assert_int_equal(trail_flush(trail, &fault), BERTH_IO);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_true(trail_broken(trail));
+	assert_int_equal(segment_size(0), limit.rlim_cur - 1000);
+	walk(&w, 50);
+	assert_int_equal(status_of(trail).last, w.index);
+	export(trail, 0);
+	assert_proven("the disk did not take it");
+	walk_close(&w);
+	trail_close(trail);
+}
+
 static void test_foreign(void **state)
 {
 	const struct trail_config config = { .directory = root, .id = 7,
@@ -572,7 +604,8 @@ int main(void)
 		TEST(test_agrees), TEST(test_reopen), TEST(test_torn),
 		TEST(test_changed_byte), TEST(test_gap),
 		TEST(test_begins_late), TEST(test_segments),
-		TEST(test_other_log), TEST(test_disk), TEST(test_foreign),
+		TEST(test_other_log), TEST(test_disk), TEST(test_short_write),
+		TEST(test_foreign),
 		TEST(test_gone_page), TEST(test_overflow),
 	};
 
