@@ -145,12 +145,15 @@ LDFLAGS=$(LDFLAGS_ALL)
 ARCHIVES=$B/libtestkit.a $(ARCHIVES)
 LIBS=$(LIBS_ALL)
 endef
-.PHONY: mutants FORCE
+.PHONY: mutants mutants-search FORCE
 $B/flags: FORCE
 	@mkdir -p $B
 	$(file >$@,$(FLAGS_TEXT))
 mutants: $(UNITS) $B/tests/sim/whole/main $B/flags
 	$Qtests/mutants/run $B $(MUTANTS_OPTIONS)
+mutants-search: $B/tests/sim/whole/main $B/flags
+	$Qtests/mutants/search $B $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--first $(SEED))
 
 unit: $(UNITS)
 test check: all $(UNITS) $(TOOLS) $B/flags
