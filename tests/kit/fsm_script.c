@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "fsm/place.h"
+#include "tests/kit/slow.h"
 
 #define WORDS_MAX 40
 #define EFFECTS_MAX 256
@@ -23,6 +24,7 @@ struct script {
 	char *message;
 	size_t message_size;
 	struct fsm *fsm;
+	struct slow *slow; /* NULL: not compared */
 	uint64_t index, term, nonce;
 	struct fsm_result result;
 	bool answered;
@@ -220,6 +222,8 @@ static void on_result(void *ctx, const struct fsm_result *result)
 
 	t->result = *result;
 	t->answered = true;
+	if (t->slow)
+		slow_heard(t->slow, result);
 }
 
 static void on_effect(void *ctx, const struct fsm_effect *effect)
@@ -253,6 +257,22 @@ static struct fsm *twin_of(struct script *t)
 	return twin;
 }
 
+static bool compare_slow;
+
+void fsm_script_compare(bool compare)
+{
+	compare_slow = compare;
+}
+
+static void compare(struct script *t, const struct bytes *entry)
+{
+	char message[4096];
+
+	if (t->slow && !slow_entry(t->slow, t->index, entry->data, entry->size,
+				   view(t), SLOW_ALL, message, sizeof message))
+		fail(t, "%s", message);
+}
+
 static void apply_bytes(struct script *t, const struct bytes *entry)
 {
 	struct fsm_observer observer = {t, on_result, on_effect};
@@ -265,6 +285,7 @@ static void apply_bytes(struct script *t, const struct bytes *entry)
 	t->effect_asked = false;
 	fsm_apply(t->fsm, t->index, entry->data, entry->size, &observer);
 	fsm_check(t->fsm);
+	compare(t, entry);
 	if (!twin)
 		return;
 	fsm_apply(twin, t->index, entry->data, entry->size, &quiet);
@@ -1110,6 +1131,7 @@ static bool run(const char *path, char *message, size_t size, int *failures)
 	char line[2048];
 
 	t.fsm = fsm_open();
+	t.slow = compare_slow ? slow_open() : NULL;
 	if (!file)
 		fail(&t, "cannot be read");
 	while (file && !t.failed && fgets(line, sizeof line, file)) {
@@ -1126,6 +1148,7 @@ static bool run(const char *path, char *message, size_t size, int *failures)
 	if (file)
 		fclose(file);
 	fsm_close(t.fsm);
+	slow_close(t.slow);
 	return !t.failed;
 }
 

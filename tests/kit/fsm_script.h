@@ -35,5 +35,9 @@ int fsm_script_report(const char *path);
 /* Runs every .txt of a folder; prints what fails; gives how many failed, or -1
  * if there is none. */
 int fsm_script_run_all(const char *folder);
+/* From now on each entry is compared with the slow model (tests/kit/slow.h) as
+ * well. Without it a scenario stands on its own expectations, and mutants show
+ * that they suffice. */
+void fsm_script_compare(bool compare);
 
 #endif

@@ -86,8 +86,11 @@ bool slow__survey_due(const struct slow *s)
 /* --- one command --------------------------------------------------------- */
 
 /* R3: a term begins once, with its Lead. */
-static enum fsm_refusal lead(struct slow *s, const struct command_lead *m)
+static enum fsm_refusal lead(struct slow *s, const struct command_lead *m,
+			     uint64_t term)
 {
+	if (m->term != term)
+		return FSM_REFUSED_MALFORMED;
 	if (m->term <= s->term)
 		return FSM_REFUSED_TERM;
 	s->term = m->term;
@@ -95,11 +98,12 @@ static enum fsm_refusal lead(struct slow *s, const struct command_lead *m)
 	return FSM_OK;
 }
 
-static enum fsm_refusal obey(struct slow *s, const struct command *c)
+static enum fsm_refusal obey(struct slow *s, const struct command *c,
+			     uint64_t term)
 {
 	switch (c->type) {
 	case FSM_LEAD:
-		return lead(s, &c->lead);
+		return lead(s, &c->lead, term);
 	case FSM_BEAT:
 		return slow__beat(s, &c->beat);
 	case FSM_REGISTER:
@@ -178,7 +182,7 @@ static struct slow_verdict decide(struct slow *s, const struct command *c,
 {
 	static const uint8_t none[16];
 	bool asked = memcmp(c->request, none, 16) != 0;
-	struct slow_verdict v = {admitted(s, c, term), s->stamp};
+	struct slow_verdict v = {admitted(s, c, term), s->stamp, false};
 	const struct slow_request *first;
 
 	if (v.refusal != FSM_OK)
@@ -188,9 +192,10 @@ static struct slow_verdict decide(struct slow *s, const struct command *c,
 		v.refusal = first->refusal == FSM_OK ? FSM_DUPLICATE
 						     : first->refusal;
 		v.stamp = first->stamp;
+		v.again = true;
 		return v;
 	}
-	v.refusal = obey(s, c);
+	v.refusal = obey(s, c, term);
 	v.stamp = stamp_of(s, c, v.refusal);
 	slow__sweep(s);
 	if (asked && v.refusal != FSM_REFUSED_TERM)
@@ -248,7 +253,7 @@ static bool obey_all(struct slow *s, struct command_cursor *cursor,
 
 		s->stamp = stamp_make(s->index, position);
 		v = decide(s, &c, cursor->term);
-		s->reached[c.type][v.refusal]++;
+		s->reached[v.again ? 0 : c.type][v.refusal]++;
 		ok = !message || agrees(s, &c, position, &v, message, room);
 	}
 	if (ok && message && position != s->heard_count) {
@@ -320,7 +325,7 @@ bool slow_entry(struct slow *s, uint64_t index, const void *data, size_t size,
 	return ok;
 }
 
-uint64_t slow_reached(const struct slow *slow, enum fsm_command_type type,
+uint64_t slow_reached(const struct slow *slow, uint32_t type,
 		      enum fsm_refusal refusal)
 {
 	return slow->reached[type][refusal];

@@ -37,8 +37,9 @@ MUST_CHECK bool slow_entry(struct slow *slow, uint64_t index, const void *data,
 void slow_replay(struct slow *slow, uint64_t index, const void *data,
 		 size_t size);
 
-/* How often each result was reached, by type of command. */
-uint64_t slow_reached(const struct slow *slow, enum fsm_command_type type,
+/* How often each result was reached, by type of command; type 0: commands
+ * whose request id had been answered before. */
+uint64_t slow_reached(const struct slow *slow, uint32_t type,
 		      enum fsm_refusal refusal);
 
 /* A command in words, for people. */

@@ -122,11 +122,11 @@ enum fsm_refusal slow__report(struct slow *s,
 
 	if (!c)
 		return FSM_REFUSED_UNKNOWN_CRN;
-	if (!c->alive || c->session != m->session)
-		return FSM_REFUSED_SESSION;
 	if (m->vcpus > SLOW_VCPUS || m->memory_mib > SLOW_MIB ||
 	    m->disk_mib > SLOW_MIB)
 		return FSM_REFUSED_MALFORMED;
+	if (!c->alive || c->session != m->session)
+		return FSM_REFUSED_SESSION;
 	c->reported = c->touched = true;
 	c->vcpus = m->vcpus;
 	c->memory_mib = m->memory_mib;
@@ -266,9 +266,9 @@ static enum fsm_refusal match(const struct slow *s,
 		return FSM_REFUSED_TOKENS;
 	if (c->class == CRN_UNFENCED && !s->config.unfenced_hold_ok)
 		return FSM_REFUSED_CLASS;
-	if (slow__excluded(s, p, &c->hash))
-		return FSM_REFUSED_EXCLUDED;
-	return fits(s, c, p->wish) ? FSM_OK : FSM_REFUSED_CAPACITY;
+	if (!fits(s, c, p->wish))
+		return FSM_REFUSED_CAPACITY;
+	return slow__excluded(s, p, &c->hash) ? FSM_REFUSED_EXCLUDED : FSM_OK;
 }
 
 static void assign(struct slow *s, struct slow_program *p, struct slow_crn *c)
@@ -360,7 +360,8 @@ static uint64_t least_ttl_s(const struct fsm_config *m)
 static bool sensible(const struct fsm_config *m)
 {
 	return m->heartbeat_ms > 0 && m->beat_ms > 0 && m->dt_max_ms > 0 &&
-	       m->ttl_a_ms > m->heartbeat_ms && m->rho_ppm <= 100000 &&
+	       m->ttl_a_ms > m->heartbeat_ms && m->k_ms > 0 &&
+	       m->programs_max > 0 && m->crns_max > 0 && m->rho_ppm <= 200000 &&
 	       m->ttl_s_ms >= least_ttl_s(m);
 }
 
@@ -387,7 +388,7 @@ static void extend_all(struct slow *s, const struct fsm_config *m)
 		later(&c->exp_ms, s->c_ms + m->ttl_s_ms);
 		if (m->ttl_s_ms < s->config.ttl_s_ms)
 			later(&c->exp_ms, s->c_ms + s->config.ttl_s_ms +
-					  s->config.dt_max_ms);
+					  m->dt_max_ms);
 		c->touched = true;
 	}
 }

@@ -94,6 +94,7 @@ struct slow {
 struct slow_verdict {
 	enum fsm_refusal refusal;
 	stamp_t stamp;
+	bool again; /* as the first time that it was asked */
 };
 
 /* slow.c */

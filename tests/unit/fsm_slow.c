@@ -7,15 +7,19 @@
 #include <cmocka.h>
 
 #include "tests/kit/fsm_random.h"
+#include "tests/kit/fsm_script.h"
 #include "tests/kit/slow.h"
+#include "tests/kit/fsm_stream.h"
 
-#define SEEDS 60u
+#define SEEDS 600u
 #define ENTRIES 400u
 
 struct pair {
 	struct fsm *fsm;
 	struct slow *slow;
-	uint64_t index, term;
+	uint64_t index, term, asked_term;
+	bool calm;      /* nothing is restored */
+	uint32_t sense; /* of ten commands so many are a leader's */
 	struct buffer entry;
 };
 
@@ -58,6 +62,36 @@ static bool pair_apply(struct pair *p, char *message, size_t room)
 			  fsm_live(p->fsm), SLOW_ALL, message, room);
 }
 
+/* --- entries ------------------------------------------------------------- */
+
+static void lead(struct pair *p, struct dice *d, struct command *c)
+{
+	c->type = FSM_LEAD;
+	c->lead.leader = dice_roll(d, 3);
+	c->lead.term = p->term;
+	if (dice_roll(d, 8)) {
+		c->lead.term = ++p->term;
+		p->asked_term = p->term;
+	}
+	if (dice_roll(d, 8) == 0)
+		c->lead.term = fsm_stream_near(d, c->lead.term);
+}
+
+static void make_first(struct pair *p, struct dice *d)
+{
+	struct byte_sink sink = {&p->entry, buffer_write};
+	struct command c = {.type = FSM_CONFIG};
+	struct random_rows rows;
+
+	c.config = random_config(d);
+	if (dice_roll(d, 3) == 0)
+		random_command(d, fsm_live(p->fsm), &c, &rows);
+	if (dice_roll(d, 4) == 0)
+		fsm_stream_twist(d, &c);
+	assert_true(command_entry_begin(&sink, p->term, 1));
+	assert_true(command_encode(&sink, &c));
+}
+
 static void make_entry(struct pair *p, struct dice *d)
 {
 	uint32_t count = 1 + dice_roll(d, 4);
@@ -66,27 +100,41 @@ static void make_entry(struct pair *p, struct dice *d)
 
 	fsm_status(fsm_live(p->fsm), &status);
 	p->entry.size = 0;
-	if (!status.configured || dice_roll(d, 60) == 0) {
-		struct command c = {.type = FSM_CONFIG};
+	if (!status.configured) {
+		make_first(p, d);
+		return;
+	}
+	p->term = status.term;
+	p->asked_term = p->term - (dice_roll(d, 50) == 0);
+	if (dice_roll(d, 60) == 0) {
+		struct command c = {0};
 
-		c.config = random_config(d);
-		if (status.configured) {
-			c.type = FSM_LEAD;
-			c.lead = (struct command_lead){++p->term, 1};
-		}
-		assert_true(command_entry_begin(&sink, p->term, 1));
+		lead(p, d, &c);
+		assert_true(command_entry_begin(&sink, p->asked_term, 1));
 		assert_true(command_encode(&sink, &c));
 		return;
 	}
-	assert_true(command_entry_begin(
-		&sink, p->term - (dice_roll(d, 50) == 0), count));
+	assert_true(command_entry_begin(&sink, p->asked_term, count));
 	for (uint32_t i = 0; i < count; i++) {
 		struct random_rows rows;
 		struct command c;
 
-		random_command(d, fsm_live(p->fsm), &c, &rows);
+		fsm_stream_command(d, fsm_live(p->fsm), p->sense, &c, &rows);
+		if (c.type == FSM_NEW_GEN && p->calm)
+			c.new_gen.gen = 0;
 		assert_true(command_encode(&sink, &c));
 	}
+}
+
+/* How often each result was seen, over all seeds. */
+static uint64_t reached[16][FSM_REFUSAL_COUNT];
+
+static void count_reached(const struct pair *p)
+{
+	for (uint32_t t = 0; t <= FSM_CRN_REMOVE; t++)
+		for (uint32_t r = 0; r < FSM_REFUSAL_COUNT; r++)
+			reached[t][r] += slow_reached(p->slow, t,
+						      (enum fsm_refusal)r);
 }
 
 static bool run_seed(uint64_t seed)
@@ -97,6 +145,8 @@ static bool run_seed(uint64_t seed)
 	bool ok = true;
 
 	pair_open(&p);
+	p.calm = seed % 3 == 0;
+	p.sense = 2 * (uint32_t)(seed % 4);
 	for (uint32_t i = 0; ok && i < ENTRIES; i++) {
 		make_entry(&p, &d);
 		p.index += 1 + dice_roll(&d, 2);
@@ -104,8 +154,75 @@ static bool run_seed(uint64_t seed)
 	}
 	if (!ok)
 		printf("seed %llu: %s\n", (unsigned long long)seed, message);
+	count_reached(&p);
 	pair_close(&p);
 	return ok;
+}
+
+/* What each command can be answered: the dice must reach all of it, or they
+ * prove little. */
+#define CAN(refusal) (UINT64_C(1) << FSM_##refusal)
+#define WRONG(refusal) CAN(REFUSED_##refusal)
+static const uint64_t reachable[] = {
+	[FSM_LEAD] = CAN(OK) | WRONG(TERM) | WRONG(MALFORMED),
+	[FSM_BEAT] = CAN(OK) | WRONG(TERM) | WRONG(STATE),
+	[FSM_REGISTER] = CAN(OK) | CAN(DUPLICATE) | WRONG(TERM) | WRONG(GEN) |
+		WRONG(MALFORMED) | WRONG(UNKNOWN_CRN) | WRONG(PREV) |
+		WRONG(BOOT) | WRONG(K) | WRONG(CLASS) | WRONG(STATE),
+	[FSM_CRN_REPORT] = CAN(OK) | WRONG(TERM) | WRONG(MALFORMED) |
+		WRONG(UNKNOWN_CRN) | WRONG(SESSION) | WRONG(STATE),
+	[FSM_EXPIRE] = CAN(OK) | WRONG(TERM) | WRONG(UNKNOWN_CRN) |
+		WRONG(SESSION) | WRONG(NOT_DUE) | WRONG(STATE),
+	[FSM_ASSIGN] = CAN(OK) | WRONG(TERM) | WRONG(UNKNOWN_CRN) |
+		WRONG(UNKNOWN_PROGRAM) | WRONG(SESSION) | WRONG(NOT_FREE) |
+		WRONG(LINEAGE) | WRONG(QUARANTINE) | WRONG(NOT_ESTABLISHED) |
+		WRONG(CLASS) | WRONG(CAPACITY) | WRONG(TOKENS) | WRONG(PIN) |
+		WRONG(EXCLUDED) | WRONG(STATE),
+	[FSM_REVOKE] = CAN(OK) | WRONG(TERM) | WRONG(UNKNOWN_PROGRAM) |
+		WRONG(EPOCH) | WRONG(STATE),
+	[FSM_FENCE_CONFIRM] = CAN(OK) | WRONG(TERM) | WRONG(GEN) |
+		WRONG(UNKNOWN_CRN) | WRONG(SESSION) | WRONG(STATE),
+	[FSM_NEW_GEN] = CAN(OK) | WRONG(TERM) | WRONG(GEN) | WRONG(STATE),
+	[FSM_CONFIG] = CAN(OK) | WRONG(TERM) | WRONG(CONFIG),
+	[FSM_PROGRAM_PUT] = CAN(OK) | CAN(DUPLICATE) | WRONG(TERM) |
+		WRONG(MALFORMED) | WRONG(STATE) | WRONG(FULL) | WRONG(OWNER) |
+		WRONG(NOT_AMENDABLE) | WRONG(CONFLICT),
+	[FSM_PROGRAM_FORGET] = CAN(OK) | CAN(DUPLICATE) | WRONG(TERM) |
+		WRONG(UNKNOWN_PROGRAM) | WRONG(STATE),
+	[FSM_CRN_PUT] = CAN(OK) | CAN(DUPLICATE) | WRONG(TERM) |
+		WRONG(MALFORMED) | WRONG(STATE) | WRONG(FULL),
+	[FSM_CRN_REMOVE] = CAN(OK) | WRONG(TERM) | WRONG(UNKNOWN_CRN) |
+		WRONG(STATE),
+};
+
+static void everything_was_reached(void)
+{
+	for (uint32_t t = FSM_LEAD; t <= FSM_CRN_REMOVE; t++)
+		for (uint32_t r = 0; r < FSM_REFUSAL_COUNT; r++) {
+			bool can = reachable[t] >> r & 1;
+
+			if (can == (reached[t][r] > 0))
+				continue;
+			print_error("%s: %s: %s\n",
+				    slow_command_name((enum fsm_command_type)t),
+				    fsm_refusal_name((enum fsm_refusal)r),
+				    can ? "never reached" : "not in the table");
+			assert_false(can);
+		}
+}
+
+static void print_reached(void)
+{
+	for (uint32_t t = 0; t <= FSM_CRN_REMOVE; t++) {
+		printf("%s:", t ? slow_command_name((enum fsm_command_type)t)
+				: "asked again");
+		for (uint32_t r = 0; r < FSM_REFUSAL_COUNT; r++)
+			if (reached[t][r] > 0)
+				printf(" %s=%llu",
+				       fsm_refusal_name((enum fsm_refusal)r),
+				       (unsigned long long)reached[t][r]);
+		printf("\n");
+	}
 }
 
 static void random_entries_agree(void **state)
@@ -118,12 +235,23 @@ static void random_entries_agree(void **state)
 	(void)state;
 	for (uint64_t seed = first; seed <= seeds; seed++)
 		assert_true(run_seed(seed));
+	print_reached();
+	if (seeds - first + 1 >= SEEDS)
+		everything_was_reached();
+}
+
+static void every_scenario_agrees(void **state)
+{
+	(void)state;
+	fsm_script_compare(true);
+	assert_int_equal(fsm_script_run_all("tests/script"), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_entries_agree),
+		cmocka_unit_test(every_scenario_agrees),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,17 @@
+/* Streams of commands for the slow model: what a leader would propose, what
+ * anybody may, and near misses of both. */
+#ifndef TESTS_KIT_FSM_STREAM_H
+#define TESTS_KIT_FSM_STREAM_H
+
+#include "tests/kit/fsm_random.h"
+
+/* Fills a command; `sense` of ten are a leader's. */
+void fsm_stream_command(struct dice *dice, const struct fsm_view *view,
+			 uint32_t sense, struct command *command,
+			 struct random_rows *rows);
+/* Changes one field of a command that may have been right. */
+void fsm_stream_twist(struct dice *dice, struct command *command);
+/* A number that is just wrong. */
+uint64_t fsm_stream_near(struct dice *dice, uint64_t right);
+
+#endif
