@@ -180,7 +180,9 @@ sim-raft: $B/tests/sim/main
 
 # Real daemons in namespaces of their own, and a nemesis drawn from SEED.
 chaos: all
-	$Qtests/chaos/run $B --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+	$Qtests/chaos/run $B --minutes $(or $(MINUTES),10) \
+		$(if $(SEED),--seed $(SEED)) $(if $(REPLICAS),--replicas $(REPLICAS)) \
+		$(if $(PROFILE),--profile $(PROFILE)) $(if $(ONLY),--only $(ONLY))
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin

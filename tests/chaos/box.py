@@ -53,6 +53,11 @@ def missing(build):
     return None
 
 
+def die_with_parent():
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def lock(path):
     file = open(path, "w")
     try:

@@ -333,6 +333,7 @@ class World:
         self.proxy = subprocess.Popen(
             [sys.executable, os.path.join(box.HERE, "proxy.py")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            start_new_session=True,
             stderr=open(os.path.join(self.logs, "proxy.log"), "w"))
         everybody = [self.ccn, *self.replicas.values(), *self.crns]
         for one in everybody:

@@ -151,7 +151,8 @@ def traced(r, calls, what):
         tracer.append(subprocess.Popen(
             ["strace", "-f", "-qq", "-o", "/dev/null", "-p",
              str(r.daemon.pid), "-e", "trace=" + calls, "-e",
-             "inject=%s:%s" % (calls, what)], stdout=subprocess.DEVNULL,
+             "inject=%s:%s" % (calls, what)], start_new_session=True,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL))
 
     def detach():
