@@ -232,7 +232,7 @@ void session__register_tick(struct session *s, uint64_t now)
 	}
 	log_warn("session", "no answer to a %s: another replica, a fresh nonce",
 		 s->phase == PHASE_GREETING ? "hello" : "register");
-	link_rotate(s->agent->link, "no answer");
+	link_rotate(s->agent->link);
 	session__again(s, 0);
 }
 

@@ -194,13 +194,24 @@ static void mark_answered(void *ctx, const struct fencer_answer *a,
 	}
 }
 
+/* Replicas drop heartbeats while nobody leads. Whoever waits for one that does
+ * asks more often: what is left of the lease is short by then. */
+static uint64_t beat_pause(const struct session *s)
+{
+	uint64_t often = s->heartbeat_ms / 4;
+
+	if (!s->rotating)
+		return s->heartbeat_ms;
+	return often > 100 ? often : 100;
+}
+
 static void beat(struct session *s)
 {
 	struct fencer_ask request = { .type = FENCER_MARK };
 
 	uint64_t now = clock_monotonic_ms();
 
-	s->beat_ms = now + (s->marking ? 10 : s->heartbeat_ms);
+	s->beat_ms = now + (s->marking ? 10 : beat_pause(s));
 	/* Without a link nothing is sent: a mark would be drawn for nothing. */
 	if (s->marking || !link_up(s->agent->link))
 		return;
@@ -297,9 +308,16 @@ static void tick_open(struct session *s, uint64_t now)
 	if (now >= s->report_ms)
 		session__report(s);
 	if (now > heard + 2 * s->heartbeat_ms + 300) {
-		log_warn("session", "no acknowledgement for %llu ms: another replica",
-			 (unsigned long long)(now - heard));
-		link_rotate(s->agent->link, "no acknowledgement");
+		if (!s->rotating)
+			log_warn("session", "no acknowledgement for %llu ms: another replica",
+				 (unsigned long long)(now - heard));
+		s->rotating = true;
+		if (s->beat_ms > now + beat_pause(s))
+			s->beat_ms = now + beat_pause(s);
+		link_rotate(s->agent->link);
+	} else if (s->rotating) {
+		s->rotating = false;
+		link_settle(s->agent->link);
 	}
 }
 

@@ -33,6 +33,7 @@ struct session {
 	uint8_t *reg;          /* bytes of the REGISTER, repeated as they are */
 	size_t reg_size;
 	bool marking, looking, look_again, got_ack, heartbeat_known;
+	bool rotating; /* no acknowledgement for long: another replica is tried */
 	uint32_t heartbeat_ms;
 	uint64_t beat_ms;      /* when the next heartbeat is due */
 	uint64_t reply_ms;     /* when the last reply came */

@@ -19,15 +19,17 @@ struct link {
 	struct link_events events;
 	void *ctx;
 	uv_timer_t retry;
-	struct stream *stream; /* connecting or open */
-	bool open, closing, timer_gone;
+	struct stream *stream; /* open */
+	struct stream *trial;  /* connecting: takes its place, or is the first */
+	uint32_t streams;      /* not closed yet, those replaced included */
+	bool closing, timer_gone;
 	uint64_t since_ms;
 	uint32_t backoff_ms, handshake_ms;
 	uint32_t failures; /* since it was open */
 	uint32_t next, count, told_next, told_count;
 	char addresses[LINK_ADDRESSES_MAX][64]; /* configured */
 	char told[LINK_ADDRESSES_MAX][64];
-	char current[64];
+	char current[64], trying[64]; /* addresses of stream and trial */
 };
 
 static void connect_next(uv_timer_t *timer);
@@ -68,13 +70,14 @@ static uint32_t jitter(uint32_t ms)
 
 static void free_if_done(struct link *link)
 {
-	if (link->closing && link->timer_gone && !link->stream)
+	if (link->closing && link->timer_gone && link->streams == 0)
 		free(link);
 }
 
 static void retry(struct link *link)
 {
-	if (link->closing)
+	if (link->closing || link->trial ||
+	    uv_is_active((uv_handle_t *)&link->retry))
 		return;
 	(void)uv_timer_start(&link->retry, connect_next,
 			     jitter(link->backoff_ms), 0);
@@ -104,7 +107,16 @@ static void opened(void *ctx, struct stream *stream)
 	}
 	log_info("link", "connected to replica %s at %s",
 		 stream_peer(stream)->name, stream_address(stream));
-	link->open = true;
+	if (link->stream) {
+		struct stream *old = link->stream;
+
+		link->stream = NULL; /* its end is nobody's concern */
+		stream_close(old, "no acknowledgement");
+		link->events.down(link->ctx);
+	}
+	link->stream = stream;
+	link->trial = NULL;
+	memcpy(link->current, link->trying, sizeof link->current);
 	link->since_ms = clock_monotonic_ms();
 	link->backoff_ms = BACKOFF_MS_MIN;
 	link->failures = 0;
@@ -116,27 +128,32 @@ static void framed(void *ctx, struct stream *stream, uint8_t type,
 {
 	struct link *link = ctx;
 
-	(void)stream;
-	if (link->open && !link->closing)
+	if (stream == link->stream && !link->closing)
 		link->events.frame(link->ctx, type, payload, size);
 }
 
 static void closed(void *ctx, struct stream *stream, const struct fault *fault)
 {
 	struct link *link = ctx;
-	bool was_open = link->open;
+	bool was_open = stream == link->stream;
+	bool was_trial = stream == link->trial;
 
-	(void)stream;
-	link->stream = NULL;
-	link->open = false;
+	link->streams--;
+	if (was_open)
+		link->stream = NULL;
+	if (was_trial)
+		link->trial = NULL;
 	if (link->closing) {
 		free_if_done(link);
 		return;
 	}
-	log_warn("link", "%s: %s", link->current, fault->text);
+	if (was_open || was_trial)
+		log_warn("link", "%s: %s",
+			 was_open ? link->current : link->trying, fault->text);
 	if (was_open)
 		link->events.down(link->ctx);
-	retry(link);
+	if (!link->stream)
+		retry(link);
 }
 
 /* Members in turn; the configured list after each round of them without
@@ -146,8 +163,14 @@ static const char *next_address(struct link *link)
 	uint32_t round = link->told_count + 1;
 	uint32_t tried = link->failures++;
 
-	if (link->told_count > 0 && tried % round != link->told_count)
+	if (link->told_count > 0 && tried % round != link->told_count) {
+		const char *told =
+			link->told[link->told_next++ % link->told_count];
+
+		if (!link->stream || strcmp(told, link->current) != 0)
+			return told;
 		return link->told[link->told_next++ % link->told_count];
+	}
 	return link->addresses[link->next++ % link->count];
 }
 
@@ -163,19 +186,21 @@ static void connect_next(uv_timer_t *timer)
 	char host[64];
 	uint16_t port;
 
-	snprintf(link->current, sizeof link->current, "%s",
-		 next_address(link));
-	if (link_address(link->current, host, sizeof host, &port) != 0 ||
-	    stream_connect(&link->stream, link->loop, link->tls, host, port,
+	snprintf(link->trying, sizeof link->trying, "%s", next_address(link));
+	if (link_address(link->trying, host, sizeof host, &port) != 0 ||
+	    stream_connect(&link->trial, link->loop, link->tls, host, port,
 			   ALPN_AGENT, NULL, &options, &events, link) != 0) {
-		link->stream = NULL;
-		retry(link);
+		link->trial = NULL;
+		if (!link->stream)
+			retry(link);
+		return;
 	}
+	link->streams++;
 }
 
 bool link_up(const struct link *link)
 {
-	return link->open;
+	return link->stream != NULL;
 }
 
 uint64_t link_since_ms(const struct link *link)
@@ -188,15 +213,26 @@ int link_send(struct link *link, uint8_t type, const void *payload,
 {
 	struct stream_part part = { payload, size };
 
-	if (!link->open)
+	if (!link->stream)
 		return BERTH_CLOSED;
 	return stream_send(link->stream, type, &part, 1);
 }
 
-void link_rotate(struct link *link, const char *why)
+void link_rotate(struct link *link)
 {
-	if (link->open && link->stream)
-		stream_close(link->stream, why);
+	if (link->stream)
+		retry(link);
+}
+
+void link_settle(struct link *link)
+{
+	if (!link->stream || link->closing)
+		return;
+	uv_timer_stop(&link->retry);
+	link->backoff_ms = BACKOFF_MS_MIN;
+	link->failures = 0;
+	if (link->trial)
+		stream_close(link->trial, "the other link works");
 }
 
 void link_patience(struct link *link, uint64_t handshake_ms)
@@ -311,6 +347,8 @@ void link_close(struct link *link)
 {
 	link->closing = true;
 	uv_close((uv_handle_t *)&link->retry, timer_closed);
+	if (link->trial)
+		stream_close(link->trial, "the agent ends");
 	if (link->stream)
 		stream_close(link->stream, "the agent ends");
 }

@@ -33,8 +33,11 @@ uint64_t link_since_ms(const struct link *link);
 /* Errors: CLOSED (no link at the moment), TOOBIG, BUSY. */
 MUST_CHECK int link_send(struct link *link, uint8_t type, const void *payload,
 			 size_t size);
-/* Leaves this replica for the next one. */
-void link_rotate(struct link *link, const char *why);
+/* Tries the next replica. What is there is kept until that one has greeted us,
+ * for it may be well and only wait for a leader, and the next one dead. */
+void link_rotate(struct link *link);
+/* The link that is there works: no other is needed. */
+void link_settle(struct link *link);
 /* How long a replica may take to greet us before the next one is tried: a
  * stopped one accepts connections and says nothing. */
 void link_patience(struct link *link, uint64_t handshake_ms);

@@ -29,6 +29,7 @@ class Daemon:
         self.argv, self.pid, self.down = argv, None, 0
         self.lives = 0
         self.before = None  # called before each start
+        self.asked = None  # the pid that was asked to end
         self.log = os.path.join(world.logs, name + ".log")
         self.lock = threading.RLock()
 
@@ -347,6 +348,20 @@ class World:
         threading.Thread(target=self.supervise, daemon=True).start()
         self.wait_ready(60)
         self.founded = True
+        self.list_coming()
+
+    def list_coming(self):
+        """Restarts replicas, one at a time, whose files do not name those
+        that may join next; with all of them up, and a leader in between."""
+        for r in self.members():
+            if max(self.replicas) + 1 in r.listed:
+                continue
+            life, r.daemon.asked = r.daemon.lives, r.daemon.pid
+            r.daemon.signal(signal.SIGTERM)
+            until(30, r.name + " is back", lambda: r.daemon.lives > life and
+                  r.ask("GET", "/health", timeout=2)[0] == 200)
+            time.sleep(self.ttl_a)  # leases are renewed again
+        self.wait_ready(60)
 
     def serve(self, machine):
         self.tell_proxy({"machine": machine.name, "netns": machine.netns})
@@ -372,7 +387,8 @@ class World:
             return []
         top = max(self.replicas) + 1
         return [r.id for r in list(self.replicas.values())
-                if not r.member and not r.machine.gone] + [top, top + 1]
+                if not r.member and not r.machine.gone] + list(
+                    range(top, top + 8 - len(self.members())))
 
     def new_replica(self):
         r = Replica(self, max(self.replicas) + 1)
@@ -400,7 +416,8 @@ class World:
                     continue
                 if seen.get(d.name, (0, 0))[0] != d.pid:
                     seen[d.name] = d.pid, time.monotonic()
-                    self.deaths.append((box.now(), d.name, d.pid, d.down))
+                    self.deaths.append((box.now(), d.name, d.pid,
+                                        d.down or d.asked == d.pid))
                 elif d.down == 0 and time.monotonic() > seen[d.name][1] + .5:
                     try:
                         d.start()

@@ -421,13 +421,6 @@ def procedure(n, name, steps, note=""):
 def join(n, fault):
     """A new replica under the next id, until it votes."""
     new = n.world.new_replica()
-    for r in n.world.members():
-        if new.id not in r.listed:
-            r.daemon.signal(signal.SIGTERM)
-            until(15, r.name + " stopped", lambda d=r.daemon: d.lives and
-                  not d.alive() or new.id in r.listed)
-            until(20, r.name + " is back", lambda r=r: new.id in r.listed and
-                  r.ask("GET", "/health", timeout=2)[0] == 200)
     fault.targets.add(new.name)
     new.daemon.start()
     change(n, new, "add", enough=("exists",))
@@ -440,6 +433,7 @@ def join(n, fault):
 def replica_replaced(n):
     """Its disk is lost: off with it, and another comes under a new id."""
     def steps(fault, old):
+        n.world.list_coming()
         old.unmake()
         change(n, old, "remove", enough=("unknown_id",))
         new = join(n, fault)
@@ -451,6 +445,7 @@ def replica_replaced(n):
 def member_swapped(n):
     """A whole one goes, after another has come."""
     def steps(fault, old):
+        n.world.list_coming()
         new = join(n, fault)
         change(n, old, "remove", enough=("unknown_id",))
         old.unmake()

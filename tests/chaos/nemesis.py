@@ -107,8 +107,10 @@ class Nemesis:
         except (RuntimeError, OSError, Failed) as why:
             self.failed.append("end of %s: %s" % (fault, why))
         fault.end = box.now()
+        # What took all replicas leaves them alone for longer than a lease.
+        rest = 6 if fault.kind in faults.PATIENT else 2
         for target in fault.targets:
-            self.rested[target] = time.monotonic() + 2
+            self.rested[target] = time.monotonic() + rest
 
     def heal(self):
         for _, fault, undo in self.live:
