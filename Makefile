@@ -199,6 +199,17 @@ help:
 .PHONY: model
 $B/tests/model/main: $(call objects,tests/model)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^
+$B/tests/model/trace/main: $(call objects,tests/model/trace)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^
+# The simulator, telling each of its steps to BERTH_SIM_STEPS.
+STEPS := fsm_apply oracle_open oracle_close $(addprefix tenure_,init found tick \
+	end hello challenge adopt mark reply gate dead)
+$B/tests/sim/steps/main: $(call objects,tests/sim/steps) \
+		$(call objects,tests/sim/whole) $B/tests/sim/disk.o \
+		$(filter $B/node/replica/driver%,$(call objects,node/replica)) \
+		$B/libnode.a $B/libreplica.a $B/libfsm.a
+	$Q$(CC) $(LDFLAGS_ALL) $(addprefix -Wl$(comma)--wrap=,$(STEPS)) -o $@ $^ \
+		$(LIBS_ALL)
 model: $B/tests/model/main
 	$Q$B/tests/model/main --out build
 

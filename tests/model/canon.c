@@ -86,25 +86,25 @@ void canon_init(void)
 		name_machine(m);
 }
 
-u8 canon_nonce(const struct state *s)
+num canon_nonce(const struct state *s)
 {
-	u8 highest = 0;
+	num highest = 0;
 
 	for (unsigned i = 0; i < nonce_count; i++)
-		highest = most(highest, ((const u8 *)s)[nonces[i]]);
-	return (u8)(highest + 1);
+		highest = most(highest, ((const num *)s)[nonces[i]]);
+	return (num)(highest + 1);
 }
 
-static void rank(u8 *bytes, const unsigned *fields, unsigned count)
+static void rank(num *bytes, const unsigned *fields, unsigned count)
 {
-	u8 name[256] = { 0 };
+	num name[256] = { 0 };
 	unsigned next = 1;
 
 	for (unsigned i = 0; i < count; i++)
 		name[bytes[fields[i]]] = 1;
 	for (unsigned i = 1; i < 256; i++)
 		if (name[i])
-			name[i] = (u8)next++;
+			name[i] = (num)next++;
 	name[0] = 0;
 	for (unsigned i = 0; i < count; i++)
 		bytes[fields[i]] = name[bytes[fields[i]]];
@@ -115,8 +115,8 @@ void canon_rename(struct state *s)
 	if (s->fsm.version > 240)
 		abort();
 	if (!opt->gens)
-		rank((u8 *)s, stamps, stamp_count);
-	rank((u8 *)s, nonces, nonce_count);
+		rank((num *)s, stamps, stamp_count);
+	rank((num *)s, nonces, nonce_count);
 }
 
 /* --- dead letters ------------------------------------------------- */
@@ -168,7 +168,7 @@ static bool challenge_counts(const struct state *s, unsigned crn,
 	return false;
 }
 
-static bool nonce_waits(const struct state *s, unsigned crn, u8 nonce)
+static bool nonce_waits(const struct state *s, unsigned crn, num nonce)
 {
 	for (unsigned i = 0; i < MACHINES; i++) {
 		const struct machine *m = bearer(s, crn, i);
@@ -227,7 +227,7 @@ static void drop_dead(struct state *s, unsigned crn)
 /* A nonce that nobody can bring any more is forgotten. */
 static void drop_nonce(struct state *s, unsigned crn)
 {
-	u8 *nonce = &s->fsm.crns[crn].nonce;
+	num *nonce = &s->fsm.crns[crn].nonce;
 	const struct net *n = &s->nets[crn];
 
 	s->backup.crns[crn].nonce = 0;
@@ -244,7 +244,7 @@ static void drop_nonce(struct state *s, unsigned crn)
 
 static void sort(void *slots, unsigned size)
 {
-	u8 *a = slots, *b = a + size, spare[64];
+	num *a = slots, *b = a + size, spare[64];
 
 	if (opt->slots < 2 || memcmp(a, b, size) >= 0)
 		return;

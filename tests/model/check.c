@@ -33,8 +33,8 @@ static const char *check_once(const struct state *s)
 
 /* May (p, epoch) execute on this machine, for all that the state knows? While
  * a restore is being surveyed it knows nothing of the lost tail. */
-static bool named(const struct state *s, unsigned m, unsigned i, u8 gen,
-		  u8 epoch)
+static bool named(const struct state *s, unsigned m, unsigned i, num gen,
+		  num epoch)
 {
 	const struct program *p = &s->fsm.programs[i];
 

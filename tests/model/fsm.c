@@ -1,29 +1,37 @@
 /* The replicated state: what each command does at apply. lease.md 2.3, 2.6. */
 #include "tests/model/model.h"
 
-u8 ttl_a(u8 config)
+#ifndef MODEL_WIDE
+num ttl_a(num config)
 {
 	return config ? opt->config_ttl_a : opt->ttl_a;
 }
 
-u8 ttl_s(u8 config)
+num ttl_s(num config)
 {
-	u8 ttl = config ? opt->config_ttl_s : opt->ttl_s;
+	num ttl = config ? opt->config_ttl_s : opt->ttl_s;
 
 	if (IS(K_LEFT_OUT))
-		return (u8)(ttl - opt->k);
-	return IS(TTL_S_SHORT) ? (u8)(ttl - 1) : ttl;
+		return (num)(ttl - opt->k);
+	return IS(TTL_S_SHORT) ? (num)(ttl - 1) : ttl;
+}
+
+static num ttl_s_most(num config)
+{
+	(void)config; /* no configuration has both Config and NewGen */
+	return ttl_s(0);
 }
 
 /* A command's own place on the line of stamps; the state after it has a
  * version between this stamp and the next. */
-static u8 stamp(struct fsm *f)
+static num stamp(struct fsm *f)
 {
-	u8 own = (u8)(f->version + 1);
+	num own = (num)(f->version + 1);
 
-	f->version = (u8)(own + 1);
+	f->version = (num)(own + 1);
 	return own;
 }
+#endif
 
 static bool placed(const struct program *p)
 {
@@ -40,13 +48,13 @@ static bool all_surveyed(const struct fsm *f)
 
 static void vacate(struct program *p, enum program_state state)
 {
-	p->state = (u8)state;
+	p->state = (num)state;
 	p->crn = p->session = p->gen = p->epoch = p->v_rev = 0;
 	p->hold = p->host = p->lost = 0;
 }
 
 /* The epoch ends: I2 must be true from here on. */
-static void release(struct fsm *f, struct program *p, u8 at)
+static void release(struct fsm *f, struct program *p, num at)
 {
 	bool lost = p->lost && !all_surveyed(f);
 
@@ -56,7 +64,7 @@ static void release(struct fsm *f, struct program *p, u8 at)
 
 /* --- Beat --------------------------------------------------------- */
 
-static void free_confirmed(struct fsm *f, u8 crn, const struct heartbeat *r)
+static void free_confirmed(struct fsm *f, num crn, const struct heartbeat *r)
 {
 	for (unsigned i = 0; i < PROGRAMS; i++) {
 		struct program *p = &f->programs[i];
@@ -70,7 +78,7 @@ static void free_confirmed(struct fsm *f, u8 crn, const struct heartbeat *r)
 	}
 }
 
-void fsm_renew(struct state *s, u8 crn, const struct heartbeat *r)
+void fsm_renew(struct state *s, num crn, const struct heartbeat *r)
 {
 	struct crn *c = &s->fsm.crns[crn];
 
@@ -84,7 +92,7 @@ void fsm_renew(struct state *s, u8 crn, const struct heartbeat *r)
 	free_confirmed(&s->fsm, crn, r);
 }
 
-static void advance(struct fsm *f, u8 dt)
+static void advance(struct fsm *f, num dt)
 {
 	dt = least(dt, opt->dt_max);
 	for (unsigned c = 0; c < CRNS; c++)
@@ -96,7 +104,7 @@ void fsm_beat(struct state *s, const struct beat *beat)
 {
 	if (!IS(RENEW_FIRST))
 		advance(&s->fsm, beat->dt);
-	for (u8 c = 0; c < CRNS; c++)
+	for (num c = 0; c < CRNS; c++)
 		if (beat->renewals[c].there)
 			fsm_renew(s, c, &beat->renewals[c]);
 	if (IS(RENEW_FIRST))
@@ -105,11 +113,11 @@ void fsm_beat(struct state *s, const struct beat *beat)
 
 /* --- Expire, FenceConfirm ----------------------------------------- */
 
-void fsm_expire(struct state *s, u8 crn)
+void fsm_expire(struct state *s, num crn)
 {
 	struct fsm *f = &s->fsm;
 	struct crn *c = &f->crns[crn];
-	u8 at = stamp(f);
+	num at = stamp(f);
 
 	c->alive = c->established = c->exp_in = 0;
 	c->changed = at;
@@ -134,11 +142,11 @@ static void survey_end(struct fsm *f)
 	}
 }
 
-void fsm_fence_confirm(struct state *s, u8 crn, u8 session, bool all)
+void fsm_fence_confirm(struct state *s, num crn, num session, bool all)
 {
 	struct fsm *f = &s->fsm;
 	struct crn *c = &f->crns[crn];
-	u8 at = stamp(f);
+	num at = stamp(f);
 
 	if (c->session == session) {
 		c->alive = c->established = c->exp_in = 0;
@@ -170,7 +178,7 @@ static bool register_refused(const struct fsm *f, const struct crn *c,
 }
 
 static void settle_program(struct fsm *f, struct program *p,
-			   const struct held *row, u8 host, u8 at)
+			   const struct held *row, num host, num at)
 {
 	bool same_epoch = row->gen == p->gen && row->epoch == p->epoch;
 
@@ -184,20 +192,25 @@ static void settle_program(struct fsm *f, struct program *p,
 		release(f, p, at);
 }
 
-static bool lineage_busy(const struct fsm *f, unsigned program, bool any)
+static bool lineage_busy(const struct fsm *f, num program, bool any)
 {
-	const struct program *other = &f->programs[1 - program];
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		const struct program *other = &f->programs[i];
 
-	return opt->lineage && other->there &&
-	       (placed(other) || (any && other->state == LOST));
+		if (i == program || !other->there || !same_lineage(i, (unsigned)program))
+			continue;
+		if (placed(other) || (any && other->state == LOST))
+			return true;
+	}
+	return false;
 }
 
-static void adopt(struct fsm *f, unsigned i, u8 crn, const struct held *row,
-		  u8 host, u8 at)
+static void adopt(struct fsm *f, unsigned i, num crn, const struct held *row,
+		  num host, num at)
 {
 	struct program *p = &f->programs[i];
-	bool may_run = !p->superseded && !lineage_busy(f, i, false) &&
-		       p->state != REVOKING;
+	bool may_run = p->there && !p->superseded && p->state != REVOKING &&
+		       !lineage_busy(f, i, false);
 
 	if (placed(p))
 		f->crns[p->crn].changed = at;
@@ -212,7 +225,7 @@ static void adopt(struct fsm *f, unsigned i, u8 crn, const struct held *row,
 	p->lost = 0;
 }
 
-static bool adoptable(const struct fsm *f, const struct program *p, u8 crn,
+static bool adoptable(const struct fsm *f, const struct program *p, num crn,
 		      const struct held *row)
 {
 	if (row->state == UNKNOWN)
@@ -225,9 +238,9 @@ static bool adoptable(const struct fsm *f, const struct program *p, u8 crn,
 			   (row->gen == p->gen && row->epoch > p->epoch));
 }
 
-static void survey(struct fsm *f, u8 crn, const struct registration *r, u8 at)
+static void survey(struct fsm *f, num crn, const struct registration *r, num at)
 {
-	u8 host = host_of(r->boot);
+	num host = host_of(r->boot);
 	struct crn *c = &f->crns[crn];
 	unsigned left = 0;
 
@@ -254,11 +267,11 @@ static void survey(struct fsm *f, u8 crn, const struct registration *r, u8 at)
 	}
 }
 
-bool fsm_register(struct state *s, u8 crn, const struct registration *r)
+bool fsm_register(struct state *s, num crn, const struct registration *r)
 {
 	struct fsm *f = &s->fsm;
 	struct crn *c = &f->crns[crn];
-	u8 at;
+	num at;
 
 	if (r->nonce == c->nonce && !IS(NONCE_GUARDS))
 		return c->alive && r->gen == f->gen;
@@ -281,7 +294,7 @@ bool fsm_register(struct state *s, u8 crn, const struct registration *r)
 
 /* --- Assign, Revoke, ProgramPut, Config --------------------------- */
 
-bool fsm_assign(struct state *s, u8 program, u8 crn)
+bool fsm_assign(struct state *s, num program, num crn)
 {
 	struct fsm *f = &s->fsm;
 	struct program *p = &f->programs[program];
@@ -306,11 +319,11 @@ bool fsm_assign(struct state *s, u8 program, u8 crn)
 	return true;
 }
 
-void fsm_revoke(struct state *s, u8 program)
+void fsm_revoke(struct state *s, num program)
 {
 	struct fsm *f = &s->fsm;
 	struct program *p = &f->programs[program];
-	u8 at = stamp(f);
+	num at = stamp(f);
 
 	if (IS(REVOKE_FREES)) {
 		release(f, p, at);
@@ -320,26 +333,31 @@ void fsm_revoke(struct state *s, u8 program)
 	p->v_rev = f->crns[p->crn].changed = at;
 }
 
-void fsm_program_put(struct state *s, u8 program)
+void fsm_program_put(struct state *s, num program, num replaced)
 {
-	struct program *old = &s->fsm.programs[1 - program];
+	struct program *old = &s->fsm.programs[replaced];
 
 	s->fsm.programs[program].there = 1;
 	old->superseded = 1;
 	if (old->state == ASSIGNED && IS(SUPERSEDED_FREED))
 		release(&s->fsm, old, stamp(&s->fsm));
 	else if (old->state == ASSIGNED)
-		fsm_revoke(s, (u8)(1 - program));
+		fsm_revoke(s, replaced);
 }
 
-void fsm_config(struct state *s)
+void fsm_config(struct state *s, num config)
 {
-	s->fsm.config = 1;
+	num floor = ttl_s(config), old = ttl_s(s->fsm.config);
+
+	/* A session not renewed yet counts from its Register (R5). */
+	if (floor < old)
+		floor = (num)(old + opt->dt_max);
+	s->fsm.config = config;
 	for (unsigned c = 0; c < CRNS; c++) {
 		struct crn *crn = &s->fsm.crns[c];
 
 		if (crn->alive && !IS(CONFIG_NO_EXTEND))
-			crn->exp_in = most(crn->exp_in, ttl_s(1));
+			crn->exp_in = most(crn->exp_in, floor);
 	}
 }
 
@@ -368,35 +386,36 @@ static void lose(struct fsm *f, struct program *p)
 
 void fsm_new_gen(struct state *s)
 {
-	u8 gen = (u8)(s->fsm.gen + 1);
+	num gen = (num)(s->fsm.gen + 1);
 	struct fsm *f = &s->fsm;
+	num at;
 
 	*f = s->backup;
 	f->gen = gen;
-	f->quar_in = IS(NO_QUARANTINE) ? 0 : ttl_s(0);
+	f->quar_in = IS(NO_QUARANTINE) ? 0 : ttl_s_most(f->config);
+	at = stamp(f);
 	for (unsigned c = 0; c < crns(); c++) {
 		begin_survey(&f->crns[c]);
-		f->crns[c].changed = (u8)(f->version + 1);
+		f->crns[c].changed = at;
 	}
-	(void)stamp(f);
 	for (unsigned i = 0; i < PROGRAMS; i++)
 		if (f->programs[i].there)
 			lose(f, &f->programs[i]);
 	survey_end(f);
 }
 
-u8 fsm_kept(const struct fsm *f, u8 crn)
+struct kept fsm_kept(const struct fsm *f, num crn)
 {
-	unsigned kept = 0;
+	struct kept kept = { { 0 } };
 
 	for (unsigned i = 0; i < PROGRAMS; i++)
 		if (placed(&f->programs[i]) && f->programs[i].crn == crn &&
 		    f->programs[i].session == f->crns[crn].session)
-			kept |= 1u << i;
-	return (u8)kept;
+			kept.bits[i / 8] |= (num)(1u << i % 8);
+	return kept;
 }
 
-bool fsm_wants(const struct fsm *f, u8 program, u8 crn)
+bool fsm_wants(const struct fsm *f, num program, num crn)
 {
 	const struct program *p = &f->programs[program];
 

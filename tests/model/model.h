@@ -12,14 +12,23 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Narrow, to be exhausted; wide, in milliseconds and the code's own stamps,
+ * to follow what the simulator did (trace/). */
+#ifdef MODEL_WIDE
+typedef uint64_t num;
+#define MACHINES 256
+#define CRNS 64
+#define PROGRAMS 256
+#define NO_ACK UINT64_MAX
+#else
+typedef uint8_t num;
 #define MACHINES 2
 #define CRNS 2
 #define PROGRAMS 2
+#define NO_ACK 15
+#endif
 #define BEATS_MAX 2
 #define SLOTS_MAX 2
-#define NO_ACK 15
-
-typedef uint8_t u8;
 
 enum program_state { FREE, ASSIGNED, REVOKING, LOST };
 enum run_state { NONE, QUEUED, LIVE, UNKNOWN };
@@ -27,17 +36,17 @@ enum run_state { NONE, QUEUED, LIVE, UNKNOWN };
 /* --- the replicated state ------------------------------------------------ */
 
 struct program {
-	u8 state, crn, session, gen, epoch, v_rev;
-	u8 hold;      /* of the epoch */
-	u8 guarantee; /* of the program: 1 is exclusive-hold */
-	u8 host, lost, superseded, there;
+	num state, crn, session, gen, epoch, v_rev;
+	num hold;      /* of the epoch */
+	num guarantee; /* of the program: 1 is exclusive-hold */
+	num host, lost, superseded, there;
 };
 struct crn {
-	u8 session, alive, established, exp_in, boot, nonce, changed;
-	u8 surveyed, survey_host, survey_session;
+	num session, alive, established, exp_in, boot, nonce, changed;
+	num surveyed, survey_host, survey_session;
 };
 struct fsm {
-	u8 gen, config, quar_in, version; /* version: of this very state */
+	num gen, config, quar_in, version; /* version: of this very state */
 	struct crn crns[CRNS];
 	struct program programs[PROGRAMS];
 };
@@ -45,24 +54,28 @@ struct fsm {
 /* --- messages ------------------------------------------------------------ */
 
 struct heartbeat {
-	u8 there, gen, session, age, applied, got_ack;
+	num there, gen, session, age, applied, got_ack;
 };
 struct reply {
-	u8 there, gen, session, ack, config, version, changed, full;
-	u8 epoch[PROGRAMS], epoch_gen[PROGRAMS], hold[PROGRAMS];
+	num there, gen, session, ack, config, version, changed, full;
+	num epoch[PROGRAMS], epoch_gen[PROGRAMS], hold[PROGRAMS];
 };
 struct challenge {
-	u8 there, gen, nonce, session;
+	num there, gen, nonce, session;
 };
 struct held {
-	u8 state, gen, epoch;
+	num state, gen, epoch;
 };
 struct registration {
-	u8 there, gen, nonce, prev, boot;
+	num there, gen, nonce, prev, boot;
 	struct held held[PROGRAMS];
 };
+struct kept { /* a bit a program */
+	num bits[(PROGRAMS + 7) / 8];
+};
 struct register_ack {
-	u8 there, gen, nonce, session, config, kept;
+	num there, gen, nonce, session, config;
+	struct kept kept;
 };
 struct net { /* of one CRN's name: a copied machine hears it as well */
 	struct heartbeat heartbeats[SLOTS_MAX];
@@ -75,33 +88,33 @@ struct net { /* of one CRN's name: a copied machine hears it as well */
 /* --- the leader, and what is left of each kind of event ------------------- */
 
 struct beat {
-	u8 there, dt;
+	num there, dt;
 	struct heartbeat renewals[CRNS];
 };
 enum budget { B_HELLO, B_ASSIGN, B_REVOKE, B_ELECT, B_CRASH, B_REBOOT,
 	      B_CONTAINER, B_OFF, B_BACKUP, B_NEW_GEN, B_CONFIG, B_PUT,
 	      B_GUARANTEE, B_PAUSE, B_COUNT };
 struct leader {
-	u8 since;  /* clock since the anchor (R4), at most dt_max */
-	u8 zombie; /* the same of a deposed leader; mutants only */
-	u8 rest;   /* drift: ticks until the clock may run fast again */
-	u8 expire[CRNS]; /* Expire in flight; mutants only */
-	u8 confirm_there, confirm_crn, confirm_session, confirm_all;
+	num since;  /* clock since the anchor (R4), at most dt_max */
+	num zombie; /* the same of a deposed leader; mutants only */
+	num rest;   /* drift: ticks until the clock may run fast again */
+	num expire[CRNS]; /* Expire in flight; mutants only */
+	num confirm_there, confirm_crn, confirm_session, confirm_all;
 	struct beat beats[BEATS_MAX]; /* proposed, not committed, in order */
-	u8 budget[B_COUNT];
+	num budget[B_COUNT];
 };
 
 /* --- a machine: fencer, agent, runs --------------------------------------- */
 
 struct run {
-	u8 state, gen, epoch, hold, condemned;
+	num state, gen, epoch, hold, condemned;
 };
 struct machine {
-	u8 off, paused, boot, gen, session, version, have, applied, prev_max;
-	u8 left; /* ticks of its clock until the deadline */
-	u8 kill; /* real ticks until each run with hold = 0 is dead */
-	u8 nonce, bound, prev, register_age, got_ack, set_taken, rest;
-	u8 epoch[PROGRAMS], epoch_gen[PROGRAMS], epoch_hold[PROGRAMS];
+	num off, paused, boot, gen, session, version, have, applied, prev_max;
+	num left; /* ticks of its clock until the deadline */
+	num kill; /* real ticks until each run with hold = 0 is dead */
+	num nonce, bound, prev, register_age, got_ack, set_taken, rest;
+	num epoch[PROGRAMS], epoch_gen[PROGRAMS], epoch_hold[PROGRAMS];
 	struct held held[PROGRAMS];
 	struct run runs[PROGRAMS];
 };
@@ -120,8 +133,8 @@ enum start { COLD, IDLE, RUNNING, ORPHAN, MOVED };
 struct options {
 	const char *name, *about;
 	enum start start;
-	u8 ttl_a, ttl_s, k, dt_max;
-	u8 programs, guarantee[PROGRAMS];
+	num ttl_a, ttl_s, k, dt_max;
+	num programs, guarantee[PROGRAMS];
 	bool lineage;   /* both programs are of one lineage */
 	bool clone;     /* both machines bear one CRN's name */
 	bool alone;     /* CRN B is not there: A and the state against I2 */
@@ -129,10 +142,10 @@ struct options {
 	bool deltas;    /* replies that omit the set */
 	bool keep;      /* any message may be delivered again */
 	bool gens;      /* a restore: stamps rewind, so they are absolute */
-	u8 beats, slots; /* Beats in flight; messages of a kind and CRN */
-	u8 drift;       /* a clock errs by one tick in so many; 0: rescaled */
-	u8 budget[B_COUNT];
-	u8 config_ttl_a, config_ttl_s; /* after Config */
+	num beats, slots; /* Beats in flight; messages of a kind and CRN */
+	num drift;       /* a clock errs by one tick in so many; 0: rescaled */
+	num budget[B_COUNT];
+	num config_ttl_a, config_ttl_s; /* after Config */
 };
 
 #define MUTANTS(X)                                                         \
@@ -262,26 +275,30 @@ extern char told[512];
 
 #define IS(m) (mutant == M_##m)
 
-static inline u8 least(unsigned a, unsigned b)
+static inline num least(uint64_t a, uint64_t b)
 {
-	return (u8)(a < b ? a : b);
+	return (num)(a < b ? a : b);
 }
-static inline u8 most(unsigned a, unsigned b)
+static inline num most(uint64_t a, uint64_t b)
 {
-	return (u8)(a > b ? a : b);
+	return (num)(a > b ? a : b);
 }
-static inline u8 less(unsigned a, unsigned b)
+static inline num less(uint64_t a, uint64_t b)
 {
-	return (u8)(a > b ? a - b : 0);
+	return (num)(a > b ? a - b : 0);
 }
 
-static inline u8 crn_of(unsigned machine)
+static inline num crn_of(unsigned machine)
 {
-	return (u8)(opt->clone ? 0 : machine);
+	return (num)(opt->clone ? 0 : machine);
 }
-static inline u8 host_of(u8 boot)
+static inline num host_of(num boot)
 {
-	return (u8)(boot == 0 ? 0 : (boot - 1) / 4 + 1);
+#ifdef MODEL_WIDE
+	return boot >> 32;
+#else
+	return (num)(boot == 0 ? 0 : (boot - 1) / 4 + 1);
+#endif
 }
 static inline bool executes(const struct run *run)
 {
@@ -296,8 +313,26 @@ static inline unsigned crns(void)
 {
 	return opt->alone || opt->clone ? 1 : CRNS;
 }
-u8 ttl_a(u8 config);
-u8 ttl_s(u8 config);
+#ifdef MODEL_WIDE
+num ttl_a(num config);
+num ttl_s(num config);
+num ttl_s_most(num config); /* ever used, up to this one */
+num stamp(struct fsm *f);
+bool same_lineage(unsigned a, unsigned b);
+#else
+num ttl_a(num config);
+num ttl_s(num config);
+static inline bool same_lineage(unsigned a, unsigned b)
+{
+	(void)a;
+	(void)b;
+	return opt->lineage;
+}
+#endif
+static inline bool kept_has(const struct kept *kept, unsigned program)
+{
+	return kept->bits[program / 8] >> program % 8 & 1;
+}
 
 /* choice.c: a step is plain code that asks; each answer is tried. */
 unsigned choose(unsigned count);
@@ -307,22 +342,22 @@ void choice_again(void); /* the same answers once more */
 
 /* fsm.c: apply, one function a command. */
 void fsm_beat(struct state *s, const struct beat *beat);
-void fsm_renew(struct state *s, u8 crn, const struct heartbeat *r);
-bool fsm_register(struct state *s, u8 crn, const struct registration *r);
-void fsm_expire(struct state *s, u8 crn);
-bool fsm_assign(struct state *s, u8 program, u8 crn);
-void fsm_revoke(struct state *s, u8 program);
-void fsm_fence_confirm(struct state *s, u8 crn, u8 session, bool all);
+void fsm_renew(struct state *s, num crn, const struct heartbeat *r);
+bool fsm_register(struct state *s, num crn, const struct registration *r);
+void fsm_expire(struct state *s, num crn);
+bool fsm_assign(struct state *s, num program, num crn);
+void fsm_revoke(struct state *s, num program);
+void fsm_fence_confirm(struct state *s, num crn, num session, bool all);
 void fsm_new_gen(struct state *s);
-void fsm_config(struct state *s);
-void fsm_program_put(struct state *s, u8 program);
-u8 fsm_kept(const struct fsm *f, u8 crn);
-bool fsm_wants(const struct fsm *f, u8 program, u8 crn);
+void fsm_config(struct state *s, num config);
+void fsm_program_put(struct state *s, num program, num replaced);
+struct kept fsm_kept(const struct fsm *f, num crn);
+bool fsm_wants(const struct fsm *f, num program, num crn);
 
 /* tenure.c: one function a call. */
-void tenure_tick(struct machine *m, bool counts);
+void tenure_tick(struct machine *m, num ticks, bool counts);
 void tenure_end(struct machine *m);
-bool tenure_hello(struct machine *m, u8 nonce);
+bool tenure_hello(struct machine *m, num nonce);
 bool tenure_challenge(struct machine *m, const struct challenge *c);
 bool tenure_adopt(struct machine *m, const struct register_ack *a);
 bool tenure_mark(struct machine *m, struct heartbeat *out);
@@ -337,7 +372,7 @@ bool model_step(struct state *s);
 
 /* canon.c */
 void canon_init(void);
-u8 canon_nonce(const struct state *s);
+num canon_nonce(const struct state *s);
 void canon_settle(struct state *s); /* drops the dead letters, sorts the rest */
 void canon_rename(struct state *s); /* stamps and nonces by their order */
 

@@ -16,7 +16,7 @@ bool telling;
 
 struct pool {
 	uint32_t size, count, capacity, mask;
-	u8 *data;
+	num *data;
 	uint32_t *table; /* number + 1 */
 };
 struct key {
@@ -47,7 +47,7 @@ static void *must(void *memory)
 	return memory;
 }
 
-static uint64_t hash(const u8 *data, uint32_t size)
+static uint64_t hash(const num *data, uint32_t size)
 {
 	uint64_t h = size, word;
 
@@ -85,7 +85,7 @@ static void pool_grow(struct pool *p)
 	p->mask = p->mask * 2 + 1;
 	p->table = must(calloc(p->mask + (size_t)1, sizeof *p->table));
 	for (uint32_t i = 0; i < p->count; i++) {
-		const u8 *item = p->data + (size_t)i * p->size;
+		const num *item = p->data + (size_t)i * p->size;
 		uint32_t at = (uint32_t)hash(item, p->size) & p->mask;
 
 		while (p->table[at] != 0)
@@ -119,7 +119,7 @@ static uint32_t pack(const struct state *s, const struct key *near, bool *new)
 
 	for (unsigned i = 0; i < PARTS; i++) {
 		struct pool *p = &pools[parts[i].pool];
-		const u8 *part = (const u8 *)s + parts[i].offset;
+		const num *part = (const num *)s + parts[i].offset;
 
 		if (near && memcmp(p->data + (size_t)near->part[i] * p->size,
 				   part, p->size) == 0)
@@ -137,7 +137,7 @@ static void unpack(uint32_t number, struct state *s, struct key *key)
 	for (unsigned i = 0; i < PARTS; i++) {
 		const struct pool *p = &pools[parts[i].pool];
 
-		memcpy((u8 *)s + parts[i].offset,
+		memcpy((num *)s + parts[i].offset,
 		       p->data + (size_t)key->part[i] * p->size, p->size);
 	}
 }

@@ -15,7 +15,7 @@ const char *machine_name(unsigned machine)
 
 void slot_put(void *slots, unsigned size, const void *message)
 {
-	u8 *slot = slots;
+	num *slot = slots;
 	unsigned lost;
 
 	for (unsigned i = 0; i < opt->slots; i++)
@@ -40,7 +40,7 @@ bool spend(struct state *s, enum budget kind)
 	return true;
 }
 
-void reply_fill(const struct state *s, u8 crn, struct reply *r)
+void reply_fill(const struct state *s, num crn, struct reply *r)
 {
 	const struct fsm *f = &s->fsm;
 
@@ -49,7 +49,7 @@ void reply_fill(const struct state *s, u8 crn, struct reply *r)
 	r->changed = f->crns[crn].changed;
 	if (!r->full)
 		return;
-	for (u8 i = 0; i < PROGRAMS; i++) {
+	for (num i = 0; i < PROGRAMS; i++) {
 		const struct program *p = &f->programs[i];
 		bool in = fsm_wants(f, i, crn);
 
@@ -59,24 +59,24 @@ void reply_fill(const struct state *s, u8 crn, struct reply *r)
 	}
 }
 
-void reply_put(struct state *s, u8 crn, u8 session, u8 ack)
+void reply_put(struct state *s, num crn, num session, num ack)
 {
 	struct reply r = { .there = 1, .gen = s->fsm.gen, .session = session,
 			   .ack = ack };
 
-	r.full = (u8)(opt->deltas ? choose(2) : 1);
+	r.full = (num)(opt->deltas ? choose(2) : 1);
 	reply_fill(s, crn, &r);
 	PUT(s->nets[crn].replies, &r);
 }
 
 /* --- time --------------------------------------------------------- */
 
-static u8 oldest(void)
+static num oldest(void)
 {
 	return most(opt->ttl_a, opt->config_ttl_a);
 }
 
-static void age(struct state *s, u8 crn)
+static void age(struct state *s, num crn)
 {
 	struct net *n = &s->nets[crn];
 
@@ -124,7 +124,7 @@ static bool machine_tick(struct machine *m)
 		m->rest = opt->drift;
 		counts = false;
 	}
-	tenure_tick(m, counts);
+	tenure_tick(m, 1, counts);
 	return counts;
 }
 
@@ -138,7 +138,7 @@ static bool step_tick(struct state *s)
 	for (unsigned m = 0; m < machines(); m++)
 		if (machine_tick(&s->machines[m]))
 			older[crn_of(m)] = true;
-	for (u8 c = 0; c < crns(); c++)
+	for (num c = 0; c < crns(); c++)
 		if (older[c])
 			age(s, c);
 	TELL("a tick passes%s",
@@ -170,8 +170,8 @@ static void machine_open(struct state *s, unsigned i)
 	struct machine *m = &s->machines[i];
 	struct crn *c = &s->fsm.crns[crn_of(i)];
 
-	c->session = c->changed = m->session = (u8)(s->fsm.version + 1);
-	s->fsm.version = (u8)(c->session + 1);
+	c->session = c->changed = m->session = (num)(s->fsm.version + 1);
+	s->fsm.version = (num)(c->session + 1);
 	c->alive = c->established = 1;
 	c->boot = m->boot;
 	c->exp_in = ttl_s(0);
@@ -218,10 +218,10 @@ static void orphan(struct state *s)
 	struct machine *a = &s->machines[0], *copy = &s->machines[1];
 	struct crn *c = &s->fsm.crns[0];
 
-	*a = (struct machine){ .boot = (u8)(a->boot + 1) };
+	*a = (struct machine){ .boot = (num)(a->boot + 1) };
 	c->boot = copy->boot;
-	c->session = c->changed = copy->session = (u8)(s->fsm.version + 1);
-	s->fsm.version = (u8)(c->session + 1);
+	c->session = c->changed = copy->session = (num)(s->fsm.version + 1);
+	s->fsm.version = (num)(c->session + 1);
 	s->backup = s->fsm;
 	fsm_fence_confirm(s, 0, s->fsm.programs[0].session, false);
 	if (!fsm_assign(s, 0, 0))
@@ -256,7 +256,7 @@ void model_start(struct state *s)
 	s->fsm.version = 1;
 	memcpy(s->leader.budget, opt->budget, sizeof opt->budget);
 	for (unsigned i = 0; i < MACHINES; i++)
-		s->machines[i].boot = (u8)(i * 4 + 1);
+		s->machines[i].boot = (num)(i * 4 + 1);
 	for (unsigned c = 0; c < CRNS; c++)
 		s->fsm.crns[c].surveyed = 1;
 	for (unsigned i = 0; i < opt->programs; i++) {

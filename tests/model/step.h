@@ -17,8 +17,8 @@ void slot_put(void *slots, unsigned size, const void *message);
 #define PUT(slots, message) slot_put(slots, sizeof *(message), message)
 
 /* The leader's answer, read from the state as it is now. */
-void reply_put(struct state *s, u8 crn, u8 session, u8 ack);
-void reply_fill(const struct state *s, u8 crn, struct reply *r);
+void reply_put(struct state *s, num crn, num session, num ack);
+void reply_fill(const struct state *s, num crn, struct reply *r);
 
 bool spend(struct state *s, enum budget kind);
 

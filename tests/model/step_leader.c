@@ -19,7 +19,7 @@ static void beat_drop(struct leader *l)
 	memset(&l->beats[BEATS_MAX - 1], 0, sizeof l->beats[0]);
 }
 
-static bool session_lives(const struct state *s, u8 crn,
+static bool session_lives(const struct state *s, num crn,
 			  const struct heartbeat *h)
 {
 	const struct crn *c = &s->fsm.crns[crn];
@@ -29,9 +29,9 @@ static bool session_lives(const struct state *s, u8 crn,
 
 static void beat_answer(struct state *s, const struct beat *beat)
 {
-	for (u8 c = 0; c < CRNS; c++) {
+	for (num c = 0; c < CRNS; c++) {
 		const struct heartbeat *h = &beat->renewals[c];
-		u8 ack = h->age;
+		num ack = h->age;
 
 		if (!h->there || !session_lives(s, c, h))
 			continue;
@@ -130,7 +130,7 @@ static bool elect(struct state *s)
 
 static bool expire(struct state *s)
 {
-	u8 c = (u8)choose(crns());
+	num c = (num)choose(crns());
 	struct crn *crn = &s->fsm.crns[c];
 
 	if (!crn->alive || IS(EXPIRE_AT_PROPOSE))
@@ -144,7 +144,7 @@ static bool expire(struct state *s)
 
 static bool assign(struct state *s)
 {
-	u8 p = (u8)choose(opt->programs), c = (u8)choose(crns());
+	num p = (num)choose(opt->programs), c = (num)choose(crns());
 
 	if (!fsm_assign(s, p, c) || !spend(s, B_ASSIGN))
 		return false;
@@ -156,7 +156,7 @@ static bool assign(struct state *s)
 
 static bool revoke(struct state *s)
 {
-	u8 p = (u8)choose(opt->programs);
+	num p = (num)choose(opt->programs);
 
 	if (s->fsm.programs[p].state != ASSIGNED || !spend(s, B_REVOKE))
 		return false;
@@ -170,7 +170,7 @@ static bool revoke(struct state *s)
 /* A set that changed goes out at once, without an acknowledgement. */
 static bool push(struct state *s)
 {
-	u8 c = (u8)choose(crns());
+	num c = (num)choose(crns());
 	struct crn *crn = &s->fsm.crns[c];
 	bool news = false;
 
@@ -190,7 +190,7 @@ static bool push(struct state *s)
 static bool challenge(struct state *s)
 {
 	unsigned m = choose(machines());
-	u8 c = crn_of(m);
+	num c = crn_of(m);
 	const struct machine *mm = &s->machines[m];
 	struct challenge message = { 1, s->fsm.gen, mm->nonce,
 				     s->fsm.crns[c].session };
@@ -206,7 +206,7 @@ static bool challenge(struct state *s)
 
 static bool registering(struct state *s)
 {
-	u8 c = (u8)choose(crns());
+	num c = (num)choose(crns());
 	struct registration *slot =
 		&s->nets[c].registrations[choose(opt->slots)];
 	struct registration r = *slot;
@@ -228,8 +228,8 @@ static bool registering(struct state *s)
 	     "kept %s", 'A' + c, r.prev, host_of(r.boot),
 	     r.held[0].state != NONE ? ", holds p0" : "",
 	     r.held[1].state != NONE ? ", holds p1" : "", ack.session,
-	     ack.kept == 0 ? "nothing" : ack.kept == 1 ? "p0"
-				       : ack.kept == 2 ? "p1" : "p0 and p1");
+	     ack.kept.bits[0] == 0 ? "nothing" : ack.kept.bits[0] == 1 ? "p0"
+				       : ack.kept.bits[0] == 2 ? "p1" : "p0 and p1");
 	return true;
 }
 
@@ -263,7 +263,7 @@ bool step_leader(struct state *s)
 static bool confirm_send(struct state *s)
 {
 	struct leader *l = &s->leader;
-	u8 c = (u8)choose(crns());
+	num c = (num)choose(crns());
 	const struct crn *crn = &s->fsm.crns[c];
 	unsigned what = choose(PROGRAMS + 2u), host = host_of(crn->boot);
 	bool all = true;
@@ -334,7 +334,7 @@ static bool new_gen(struct state *s)
 
 static bool guarantee_change(struct state *s)
 {
-	u8 p = (u8)choose(opt->programs);
+	num p = (num)choose(opt->programs);
 
 	if (!spend(s, B_GUARANTEE))
 		return false;
@@ -362,14 +362,14 @@ bool step_operator(struct state *s)
 	case 4:
 		if (!spend(s, B_CONFIG))
 			return false;
-		fsm_config(s);
+		fsm_config(s, 1);
 		TELL("Config is applied: ttl_a %u, ttl_s %u", ttl_a(1),
 		     ttl_s(1));
 		return true;
 	case 5:
 		if (!spend(s, B_PUT))
 			return false;
-		fsm_program_put(s, 1);
+		fsm_program_put(s, 1, 0);
 		TELL("ProgramPut{p1, replaces p0} is applied");
 		return true;
 	default:

@@ -16,7 +16,7 @@ static bool mark(struct state *s, unsigned m)
 }
 
 /* R6 lets the leader answer late, from a later state with another ttl_a. */
-static void answered_late(struct state *s, u8 crn, struct reply *r)
+static void answered_late(struct state *s, num crn, struct reply *r)
 {
 	const struct crn *c = &s->fsm.crns[crn];
 
@@ -128,7 +128,7 @@ static bool adopt(struct state *s, unsigned m)
  * timer at the deadline it was last given; queued starts were not created. */
 static void forget(struct machine *m)
 {
-	u8 kill = (u8)(m->left + opt->k + IS(KILL_SLOW));
+	num kill = (num)(m->left + opt->k + IS(KILL_SLOW));
 
 	if (m->session != 0 && m->kill == 0)
 		m->kill = IS(CRASH_ORPHANS) ? 0 : kill;
@@ -168,10 +168,10 @@ static bool container(struct state *s, unsigned m)
 
 static void power(struct machine *m, bool off)
 {
-	u8 boot = m->boot;
+	num boot = m->boot;
 
 	memset(m, 0, sizeof *m);
-	m->boot = (u8)(boot + !off);
+	m->boot = (num)(boot + !off);
 	m->off = off;
 }
 

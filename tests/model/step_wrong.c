@@ -21,7 +21,7 @@ static bool zombie_beat(struct state *s)
 
 static bool renew_apart(struct state *s)
 {
-	u8 c = (u8)choose(crns());
+	num c = (num)choose(crns());
 	struct heartbeat *slot = &s->nets[c].heartbeats[choose(opt->slots)];
 	struct heartbeat h = *slot;
 
@@ -37,7 +37,7 @@ static bool renew_apart(struct state *s)
 
 static bool join_batch(struct state *s)
 {
-	u8 c = (u8)choose(crns());
+	num c = (num)choose(crns());
 	struct heartbeat *slot = &s->nets[c].heartbeats[choose(opt->slots)];
 	struct heartbeat *into = &s->leader.beats[0].renewals[c];
 
@@ -52,9 +52,9 @@ static bool join_batch(struct state *s)
 
 static bool expire_late(struct state *s)
 {
-	u8 c = (u8)choose(crns());
+	num c = (num)choose(crns());
 	struct crn *crn = &s->fsm.crns[c];
-	u8 *proposed = &s->leader.expire[c];
+	num *proposed = &s->leader.expire[c];
 	unsigned measured = s->leader.since;
 
 	for (unsigned i = 0; i < BEATS_MAX; i++)
@@ -93,7 +93,7 @@ static bool started(struct state *s)
 
 static bool resend(struct state *s)
 {
-	u8 c = (u8)choose(crns());
+	num c = (num)choose(crns());
 	struct machine *m = &s->machines[c];
 
 	if (m->session == 0 || m->left == 0)

@@ -46,27 +46,32 @@ static void kill_exclusive(struct machine *m)
 	}
 }
 
-/* One tick of real time; `counts`: the lease clock saw it as well. A3 is the
+/* Ticks of real time; `counts`: the lease clock saw them as well. A3 is the
  * countdown `kill`: it needs no fencer to be alive. */
-void tenure_tick(struct machine *m, bool counts)
+void tenure_tick(struct machine *m, num ticks, bool counts)
 {
-	if (m->kill > 0 && --m->kill == 0)
+	bool dying = m->kill > 0, lease = m->left > 0;
+
+	m->kill = less(m->kill, ticks);
+	if (dying && m->kill == 0)
 		kill_exclusive(m);
 	if (!counts)
 		return;
 	if (m->bound)
-		m->register_age = least(m->register_age + 1u, NO_ACK - 1);
-	if (m->left == 0 || --m->left > 0)
+		m->register_age = least((uint64_t)m->register_age + ticks,
+					NO_ACK - 1);
+	m->left = less(m->left, ticks);
+	if (!lease || m->left > 0)
 		return;
 	if (!IS(FENCED_RESUMES))
 		tenure_end(m);
 	if (exclusive_lives(m))
-		m->kill = (u8)(opt->k + IS(KILL_SLOW));
+		m->kill = (num)(opt->k + IS(KILL_SLOW));
 }
 
 /* --- registration ------------------------------------------------- */
 
-bool tenure_hello(struct machine *m, u8 nonce)
+bool tenure_hello(struct machine *m, num nonce)
 {
 	if (IS(FENCED_RESUMES) && m->left == 0)
 		tenure_end(m);
@@ -112,7 +117,7 @@ bool tenure_challenge(struct machine *m, const struct challenge *c)
 
 bool tenure_adopt(struct machine *m, const struct register_ack *a)
 {
-	u8 left;
+	num left;
 
 	if (m->session != 0 || !m->bound)
 		return false;
@@ -137,7 +142,7 @@ bool tenure_adopt(struct machine *m, const struct register_ack *a)
 
 		if (run->state == NONE)
 			continue;
-		if (!(a->kept >> i & 1) && !IS(KEPT_NOT_KILLED))
+		if (!kept_has(&a->kept, i) && !IS(KEPT_NOT_KILLED))
 			run->condemned = 1;
 		if (!IS(KEPT_IS_SET) || run->condemned)
 			continue;
@@ -223,7 +228,7 @@ static void set_take(struct machine *m, const struct reply *r)
 
 bool tenure_reply(struct machine *m, const struct reply *r)
 {
-	u8 age = IS(RECEIVE_TIME) ? 0 : r->ack;
+	num age = IS(RECEIVE_TIME) ? 0 : r->ack;
 
 	if (m->session == 0 || (m->left == 0 && !IS(FENCED_RESUMES)))
 		return false;
@@ -251,9 +256,10 @@ bool tenure_gate(struct machine *m, unsigned program)
 	if (m->session == 0 || m->left == 0 || !m->set_taken ||
 	    m->epoch[program] == 0)
 		return false;
-	if (run->state != NONE ||
-	    (opt->lineage && m->runs[1 - program].state != NONE))
-		return false;
+	for (unsigned i = 0; i < PROGRAMS; i++)
+		if (m->runs[i].state != NONE &&
+		    (i == program || same_lineage(i, program)))
+			return false;
 	*run = (struct run){ .state = two_steps ? QUEUED : LIVE,
 			     .gen = m->epoch_gen[program],
 			     .epoch = m->epoch[program],

@@ -1,0 +1,3 @@
+/* The model's lease core, wide. */
+#define MODEL_WIDE
+#include "tests/model/tenure.c"
