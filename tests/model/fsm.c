@@ -210,7 +210,7 @@ static void adopt(struct fsm *f, unsigned i, num crn, const struct held *row,
 {
 	struct program *p = &f->programs[i];
 	bool may_run = p->there && !p->superseded && p->state != REVOKING &&
-		       !lineage_busy(f, i, false);
+		       !lineage_busy(f, (num)i, false);
 
 	if (placed(p))
 		f->crns[p->crn].changed = at;
@@ -333,16 +333,27 @@ void fsm_revoke(struct state *s, num program)
 	p->v_rev = f->crns[p->crn].changed = at;
 }
 
-void fsm_program_put(struct state *s, num program, num replaced)
+/* While a restore is surveyed, one that the backup does not know may have been
+ * assigned as held in the lost tail. */
+void fsm_program_new(struct state *s, num program)
 {
-	struct program *old = &s->fsm.programs[replaced];
+	struct program *p = &s->fsm.programs[program];
+	bool exempt = opt->no_holds && !p->guarantee;
 
-	s->fsm.programs[program].there = 1;
-	old->superseded = 1;
-	if (old->state == ASSIGNED && IS(SUPERSEDED_FREED))
-		release(&s->fsm, old, stamp(&s->fsm));
-	else if (old->state == ASSIGNED)
-		fsm_revoke(s, replaced);
+	if (p->state == FREE && !exempt && !all_surveyed(&s->fsm))
+		p->state = LOST;
+	p->there = 1;
+}
+
+void fsm_supersede(struct state *s, num program)
+{
+	struct program *p = &s->fsm.programs[program];
+
+	p->superseded = 1;
+	if (p->state == ASSIGNED && IS(SUPERSEDED_FREED))
+		release(&s->fsm, p, stamp(&s->fsm));
+	else if (p->state == ASSIGNED)
+		fsm_revoke(s, program);
 }
 
 void fsm_config(struct state *s, num config)

@@ -350,7 +350,8 @@ void fsm_revoke(struct state *s, num program);
 void fsm_fence_confirm(struct state *s, num crn, num session, bool all);
 void fsm_new_gen(struct state *s);
 void fsm_config(struct state *s, num config);
-void fsm_program_put(struct state *s, num program, num replaced);
+void fsm_program_new(struct state *s, num program);
+void fsm_supersede(struct state *s, num program);
 struct kept fsm_kept(const struct fsm *f, num crn);
 bool fsm_wants(const struct fsm *f, num program, num crn);
 

@@ -369,7 +369,8 @@ bool step_operator(struct state *s)
 	case 5:
 		if (!spend(s, B_PUT))
 			return false;
-		fsm_program_put(s, 1, 0);
+		fsm_program_new(s, 1);
+		fsm_supersede(s, 0);
 		TELL("ProgramPut{p1, replaces p0} is applied");
 		return true;
 	default:

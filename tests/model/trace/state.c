@@ -28,7 +28,8 @@ static num stamp_now;
 static struct {
 	num gen, stamp, ttl_a, ttl_s, most;
 } configs[CONFIGS_MAX];
-static num config_count;
+static num config_count, gens_seen;
+static bool passing; /* through a generation that was another one's */
 static struct set *sets[CRNS];
 static num set_count[CRNS];
 static uint64_t tuples[TUPLES_MAX];
@@ -70,6 +71,8 @@ void state_open(void)
 	memset(tuples, 0, sizeof tuples);
 	memset(nonces, 0, sizeof nonces);
 	config_count = 1; /* 0: not configured */
+	gens_seen = 1;
+	passing = false;
 	for (unsigned i = 0; i < CRNS; i++)
 		model.fsm.crns[i].surveyed = 1;
 	for (unsigned i = 0; i < PROGRAMS; i++)
@@ -305,7 +308,7 @@ bool config_find(num ttl, num gen, num version, num *config)
 				     configs[i].stamp > version))
 			continue;
 		*config = i;
-		return configs[i].ttl_a == ttl;
+		return ttl == 0 || configs[i].ttl_a == ttl;
 	}
 	return false;
 }
@@ -316,7 +319,7 @@ static num config_add(num a, num s, num most_s)
 
 	if (at == CONFIGS_MAX)
 		abort();
-	configs[at].gen = code.gen;
+	configs[at].gen = passing ? 0 : code.gen;
 	configs[at].stamp = stamp_now;
 	configs[at].ttl_a = a;
 	configs[at].ttl_s = s;
@@ -404,13 +407,19 @@ static void step_remove(const struct line *l)
 		     "R22: program %u is there", i);
 }
 
-/* ProgramPut and Forget, told by which programs are superseded from now on. */
+/* ProgramPut and Forget, told by which programs are new and superseded now. */
 static void step_other(void)
 {
-	for (unsigned i = 0; i < PROGRAMS; i++)
-		if (code.programs[i].superseded &&
-		    !before.programs[i].superseded)
-			fsm_program_put(&model, i, i);
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		const struct shown_program *c = &code.programs[i];
+
+		if (c->there && !before.programs[i].there) {
+			model.fsm.programs[i].guarantee = c->guarantee;
+			fsm_program_new(&model, i);
+		}
+		if (c->superseded && !before.programs[i].superseded)
+			fsm_supersede(&model, i);
+	}
 }
 
 static void step_config(const struct line *l)
@@ -430,6 +439,8 @@ static void step_new_gen(const struct line *l)
 	num last = model.fsm.config;
 
 	options.no_holds = l->args[1] != 0;
+	passing = l->args[0] <= gens_seen;
+	gens_seen = most(gens_seen, l->args[0]);
 	model.backup = model.fsm;
 	fsm_new_gen(&model);
 	model.fsm.config = config_add(configs[last].ttl_a, configs[last].ttl_s,
@@ -441,9 +452,13 @@ static void step_new_gen(const struct line *l)
 
 /* A backup is some earlier state: it is given. survey_host is not shown; it
  * is what it was, if the survey that it is for is the same. */
-static void step_restored(void)
+static void step_restored(const struct line *l)
 {
+	num version = l->args[0] << 16 | 65535;
 	struct fsm *f = &model.fsm;
+
+	WANT(config_find(0, code.gen, version, &f->config),
+	     "no config was in force at %lu", l->args[0]);
 
 	for (unsigned i = 0; i < CRNS; i++) {
 		const struct shown_crn *c = &code.crns[i];
@@ -496,7 +511,7 @@ static void take(const struct line *l)
 	else if (strcmp(l->word, "remove") == 0)
 		step_remove(l);
 	else if (strcmp(l->word, "restored") == 0)
-		step_restored();
+		step_restored(l);
 	else
 		step_other();
 }
@@ -509,6 +524,6 @@ void state_step(const struct line *l)
 	take(l);
 	compare();
 	take_given();
-	if (l->stamp != 0)
+	if (l->stamp != 0 && !passing)
 		sets_note();
 }

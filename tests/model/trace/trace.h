@@ -40,7 +40,7 @@ void finding(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* state.c: commands, and what must be known of them later. */
 void state_open(void);
 void state_step(const struct line *command);
-/* The config with this ttl_a: in force at `version`, or (0) of any time. */
+/* The config with this ttl_a (0: any), in force at `version` (0: ever). */
 bool config_find(num ttl_a, num gen, num version, num *config);
 bool was_renewed(num gen, num session, num seq);
 bool was_registered(num nonce, num gen, num session);

@@ -256,19 +256,23 @@ void __wrap_fsm_apply(struct fsm *fsm, uint64_t index, const void *data,
 	const struct fsm_observer own = { &a, on_result, on_effect };
 	struct fsm_status status;
 
-	if (!out || fsm_live(fsm) != oracle_view(world) || size == 0) {
+	if (!out || fsm_live(fsm) != oracle_view(world)) {
 		__real_fsm_apply(fsm, index, data, size, observer);
 		return;
 	}
 	fsm_status(fsm_live(fsm), &status);
-	if (status.index < shown.index) {
-		fputs("restored stamp 0\n", out);
+	if (status.index != shown.index) {
+		fprintf(out, "restored %" PRIu64 " stamp 0\n", status.index);
 		show_state(fsm_live(fsm));
+	}
+	shown.index = index;
+	if (size == 0) {
+		__real_fsm_apply(fsm, index, data, size, observer);
+		return;
 	}
 	REQUIRE(command_cursor_open(&a.cursor, data, size) == 0);
 	__real_fsm_apply(fsm, index, data, size, &own);
 	command_cursor_close(&a.cursor);
-	shown.index = index;
 }
 
 /* --- machines --------------------------------------------------------------------- */
