@@ -123,7 +123,8 @@ $B/tests/unit/%: $B/tests/unit/%.o $B/libtestkit.a $(ARCHIVES)
 		$(ARCHIVES) -Wl,--end-group -lcmocka -lnettle $(LIBS_ALL)
 $(eval $(call archive,libtestkit.a,tests/kit))
 TOOLS := $(patsubst %.c,$B/%,$(sort $(wildcard tests/bench/*.c tests/sim/main.c \
-	tests/sim/whole/main.c)))
+	tests/sim/whole/main.c))) \
+	$B/tests/sim/steps/main $B/tests/model/trace/main
 $B/tests/bench/%: $B/tests/bench/%.o $B/libtestkit.a $(ARCHIVES)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $B/libtestkit.a \
 		$(ARCHIVES) -Wl,--end-group $(LIBS_ALL)

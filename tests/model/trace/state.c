@@ -8,6 +8,7 @@
 #define SETS_MAX 65536u
 #define TUPLES_MAX (1u << 21)
 #define NONCES_MAX (1u << 20)
+#define SURVEYS_MAX 65536u
 
 /* What the code shows: programs and CRNs. */
 struct shown_program {
@@ -29,7 +30,11 @@ static struct {
 	num gen, stamp, ttl_a, ttl_s, most;
 } configs[CONFIGS_MAX];
 static num config_count, gens_seen;
-static bool passing; /* through a generation that was another one's */
+static bool passing; /* a restore is not done: stamps are another world's */
+static struct {
+	num crn, session, host;
+} surveys[SURVEYS_MAX];
+static num survey_count;
 static struct set *sets[CRNS];
 static num set_count[CRNS];
 static uint64_t tuples[TUPLES_MAX];
@@ -72,6 +77,7 @@ void state_open(void)
 	memset(nonces, 0, sizeof nonces);
 	config_count = 1; /* 0: not configured */
 	gens_seen = 1;
+	survey_count = 0;
 	passing = false;
 	for (unsigned i = 0; i < CRNS; i++)
 		model.fsm.crns[i].surveyed = 1;
@@ -445,34 +451,50 @@ static void step_new_gen(const struct line *l)
 	fsm_new_gen(&model);
 	model.fsm.config = config_add(configs[last].ttl_a, configs[last].ttl_s,
 				      configs[last].most);
-	for (unsigned i = 0; i < CRNS; i++)
-		if (!code.crns[i].there)
+	for (unsigned i = 0; i < CRNS; i++) {
+		const struct crn *c = &model.fsm.crns[i];
+
+		if (!code.crns[i].there) {
 			model.fsm.crns[i].surveyed = 1;
+			continue;
+		}
+		surveys[survey_count % SURVEYS_MAX].crn = i;
+		surveys[survey_count % SURVEYS_MAX].session = c->survey_session;
+		surveys[survey_count++ % SURVEYS_MAX].host = c->survey_host;
+	}
 }
 
-/* A backup is some earlier state: it is given. survey_host is not shown; it
- * is what it was, if the survey that it is for is the same. */
+/* The newest survey of that session: its host is not shown. */
+static num survey_host(num crn, num session)
+{
+	for (num i = survey_count; i-- > 0;)
+		if (surveys[i % SURVEYS_MAX].crn == crn &&
+		    surveys[i % SURVEYS_MAX].session == session)
+			return surveys[i % SURVEYS_MAX].host;
+	return 0;
+}
+
+/* A backup is some earlier state: it is given. */
 static void step_restored(const struct line *l)
 {
 	num version = l->args[0] << 16 | 65535;
 	struct fsm *f = &model.fsm;
 
+	passing = true;
 	WANT(config_find(0, code.gen, version, &f->config),
 	     "no config was in force at %lu", l->args[0]);
 
 	for (unsigned i = 0; i < CRNS; i++) {
 		const struct shown_crn *c = &code.crns[i];
 		struct crn *m = &f->crns[i];
-		num host = m->survey_session == c->survey_session
-				   ? m->survey_host : c->host;
-
 		*m = (struct crn){
 			.session = c->session, .alive = c->alive,
 			.established = c->established,
 			.exp_in = less(c->exp, code.c),
 			.boot = boot_of(c->host, c->boot), .nonce = c->nonce,
 			.changed = c->changed, .surveyed = c->surveyed,
-			.survey_host = c->surveyed ? 0 : host,
+			.survey_host = c->surveyed ? 0 :
+				survey_host(i, c->survey_session),
 			.survey_session = c->survey_session };
 		m->surveyed |= !c->there;
 	}

@@ -96,6 +96,8 @@ static void show_program(const struct fsm_program *p)
 	uint32_t number = program_number(world, &p->hash);
 	bool placed = p->state == PROGRAM_ASSIGNED ||
 		      p->state == PROGRAM_REVOKING;
+	bool unwanted = p->superseded || p->waiting_for_replaced ||
+			!p->persistent;
 	char line[256];
 
 	snprintf(line, sizeof line, "P %u 1 %d %u %" PRIu64 " %" PRIu64 " %"
@@ -104,7 +106,7 @@ static void show_program(const struct fsm_program *p)
 		 placed ? p->gen : 0, placed ? p->epoch : 0,
 		 p->state == PROGRAM_REVOKING ? p->v_rev : 0,
 		 placed && p->hold, placed ? host_name_of(&p->host) : 0,
-		 placed && p->lost, p->superseded,
+		 placed && p->lost, unwanted,
 		 program_number(world, &p->lineage),
 		 p->guarantee == GUARANTEE_HOLD);
 	shown.program_seen[number] = true;
