@@ -132,10 +132,11 @@ $B/tests/sim/main: $(call objects,tests/sim) $B/libtestkit.a $(ARCHIVES)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -Wl,--start-group \
 		$B/libtestkit.a $(ARCHIVES) -Wl,--end-group $(LIBS_ALL)
 
-$B/tests/sim/whole/main: $(call objects,tests/sim/whole) $B/tests/sim/disk.o \
-		$(filter $B/tests/kit/slow%,$(call objects,tests/kit)) \
-		$(filter $B/node/replica/driver%,$(call objects,node/replica)) \
-		$B/libnode.a $B/libreplica.a $B/libfsm.a
+WHOLE := $(call objects,tests/sim/whole) $B/tests/sim/disk.o \
+	$(filter $B/tests/kit/slow%,$(call objects,tests/kit)) \
+	$(filter $B/node/replica/driver%,$(call objects,node/replica)) \
+	$B/libnode.a $B/libreplica.a $B/libfsm.a
+$B/tests/sim/whole/main: $(WHOLE)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
 # How to compile and link here, for tests/mutants.
@@ -205,10 +206,7 @@ $B/tests/model/trace/main: $(call objects,tests/model/trace)
 # The simulator, telling each of its steps to BERTH_SIM_STEPS.
 STEPS := fsm_apply oracle_open oracle_close $(addprefix tenure_,init found tick \
 	end hello challenge adopt mark reply gate dead)
-$B/tests/sim/steps/main: $(call objects,tests/sim/steps) \
-		$(call objects,tests/sim/whole) $B/tests/sim/disk.o \
-		$(filter $B/node/replica/driver%,$(call objects,node/replica)) \
-		$B/libnode.a $B/libreplica.a $B/libfsm.a
+$B/tests/sim/steps/main: $(call objects,tests/sim/steps) $(WHOLE)
 	$Q$(CC) $(LDFLAGS_ALL) $(addprefix -Wl$(comma)--wrap=,$(STEPS)) -o $@ $^ \
 		$(LIBS_ALL)
 model: $B/tests/model/main

@@ -85,18 +85,17 @@ static void compare(const struct machine *m, num now)
 
 /* --- the fencer's life --------------------------------------------------------- */
 
-/* Another boot: nothing of it is left. The same: the fencer's memory is gone,
- * its runs are, until they are found dead. */
+/* The fencer's memory is gone; its runs are there until they are found dead.
+ * Another boot is another kernel, and none is found, or another container. */
 static void step_init(struct machine *m, num machine, const num *a)
 {
 	num boot = a[1] << 32 | a[2];
 
-	if (m->boot != boot) {
-		memset(m, 0, sizeof *m);
-	} else {
-		WANT(shown.args[M_GEN] >= m->gen, "R15: a lower generation");
-		tenure_end(m);
-	}
+	WANT(m->boot != boot || shown.args[M_GEN] >= m->gen,
+	     "R15: a lower generation");
+	if (m->boot != boot)
+		m->prev_max = 0;
+	tenure_end(m);
 	m->boot = boot;
 	m->gen = shown.args[M_GEN];
 	for (unsigned i = 0; i < PROGRAMS; i++)
@@ -107,13 +106,16 @@ static void step_init(struct machine *m, num machine, const num *a)
 	seen[machine].fresh = true;
 }
 
-/* One that is held and dying is no longer told as held. */
+/* One that is held and dying is no longer told as held. A table that was copied
+ * names runs of another machine: they are unknown to this one. */
 static void step_found(struct machine *m, num machine, const num *a)
 {
 	struct run *run = &m->runs[a[0]];
 
-	WANT(run->state != NONE && run->gen == a[1] && run->epoch == a[2],
-	     "the model has no such run");
+	WANT(a[4] || (run->state != NONE && run->gen == a[1] &&
+		      run->epoch == a[2]), "the model has no such run");
+	run->gen = a[1];
+	run->epoch = a[2];
 	run->hold = a[3];
 	run->state = a[4] ? UNKNOWN : LIVE;
 	found_now[machine][a[0]] = true;
