@@ -1,8 +1,23 @@
 """The verdict in words."""
 import collections
 import os
+import subprocess
 
 import box
+
+
+def commit():
+    done = subprocess.run(["git", "-C", box.HERE, "describe", "--always",
+                           "--dirty"], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def machine():
+    with open("/proc/meminfo") as file:
+        kib = int(file.readline().split()[1])
+    return "%d cores, %.0f GiB, Linux %s, load average %.1f at the end" % (
+        os.cpu_count(), kib / 2**20, os.uname().release.split("-")[0],
+        os.getloadavg()[0])
 
 
 def quantile(values, q):
@@ -18,6 +33,7 @@ def write(v, options, interrupted):
     add("Seed %d, %g minutes, %d replicas, %d CRNs, profile `%s`%s." % (
         options.seed, options.minutes, options.replicas, options.crns,
         options.profile, ", interrupted" if interrupted else ""))
+    add("Commit %s; %s." % (commit(), machine()))
     add("")
     add("| fault | times |")
     add("|---|---|")
@@ -45,6 +61,17 @@ def write(v, options, interrupted):
     add("Windows without such a Beat: %d, %.1f s in all, longest %.1f s." % (
         len(v.outages), sum(b - a for a, b in v.outages) / 1e9,
         max([b - a for a, b in v.outages], default=0) / 1e9))
+    if v.outages:
+        add("They began (and lasted): " + ", ".join(
+            "%s (%.1f s)" % (v.at(a), (b - a) / 1e9)
+            for a, b in v.outages) + ".")
+    add("")
+    add("| silent because of | moves | p50 | max |")
+    add("|---|---|---|---|")
+    for kind in sorted({m.cause.kind for m in v.timed}):
+        some = [m.total for m in v.timed if m.cause.kind == kind]
+        add("| %s | %d | %.2f | %.2f |" % (kind, len(some),
+                                           quantile(some, .5), max(some)))
     add("")
     net = [m.net for m in v.timed]
     bound = v.world.ttl_s + 3
