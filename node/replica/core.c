@@ -505,5 +505,6 @@ void core_close(struct core *core, void (*closed)(void *ctx), void *ctx)
 {
 	core->closed = closed;
 	core->closed_ctx = ctx;
+	core->mute = true;
 	core__ask_stop(core);
 }

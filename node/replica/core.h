@@ -70,7 +70,8 @@ struct core_events {
 MUST_CHECK int core_open(struct core **out, const struct core_config *config,
 			 uv_loop_t *edge, const struct core_events *events,
 			 struct fault *fault);
-/* Stops it and joins; posted calls come back first. */
+/* Stops it and joins; posted calls come back first. From here no event is told
+ * any more: who listens may be gone (a leader still hands over, and applies). */
 void core_close(struct core *core, void (*closed)(void *ctx), void *ctx);
 
 /* A call: `run` on the consensus loop, then `done` on the edge loop. If run

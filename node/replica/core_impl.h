@@ -68,6 +68,7 @@ struct core {
 	struct fault *open_fault;
 	void (*closed)(void *ctx);
 	void *closed_ctx;
+	bool mute; /* edge loop: core_close was called, no event is told */
 	struct queue in, out;
 	struct peers peers;
 

@@ -149,8 +149,10 @@ static void frame_out(void *ctx, struct queue_item *item)
 	struct frame_item *frame = (struct frame_item *)item;
 	struct core *core = ctx;
 
-	core->events.agent_send(core->events.ctx, &frame->route, frame->type,
-				frame->payload, frame->size);
+	if (!core->mute)
+		core->events.agent_send(core->events.ctx, &frame->route,
+					frame->type, frame->payload,
+					frame->size);
 	free(item);
 }
 
@@ -222,7 +224,7 @@ static void effects_out(void *ctx, struct queue_item *item)
 	struct effects_item *e = (struct effects_item *)item;
 	struct core *core = ctx;
 
-	if (core->events.effects != NULL)
+	if (core->events.effects != NULL && !core->mute)
 		core->events.effects(core->events.ctx, e->effects, e->count);
 	free(item);
 }
@@ -267,7 +269,7 @@ static void leader_out(void *ctx, struct queue_item *item)
 	struct numbers_item *n = (struct numbers_item *)item;
 	struct core *core = ctx;
 
-	if (core->events.leader != NULL)
+	if (core->events.leader != NULL && !core->mute)
 		core->events.leader(core->events.ctx, n->a, n->b);
 	free(item);
 }
@@ -307,7 +309,7 @@ static void changed_out(void *ctx, struct queue_item *item)
 	struct numbers_item *n = (struct numbers_item *)item;
 	struct core *core = ctx;
 
-	if (core->events.changed != NULL)
+	if (core->events.changed != NULL && !core->mute)
 		core->events.changed(core->events.ctx, n->a, n->b, n->c);
 	free(item);
 }
@@ -331,7 +333,9 @@ static void fatal_out(void *ctx, struct queue_item *item)
 	struct fatal_item *f = (struct fatal_item *)item;
 	struct core *core = ctx;
 
-	if (core->events.fatal != NULL)
+	if (core->mute)
+		log_error("core", "while stopping: %s", f->fault.text);
+	else if (core->events.fatal != NULL)
 		core->events.fatal(core->events.ctx, &f->fault);
 	free(item);
 }

@@ -76,7 +76,8 @@ struct house {
 	uint64_t leader, term, index, until_ms;
 	uint32_t effects, assigned, submitted, acked;
 	int last_code;
-	bool closed, fatal;
+	bool closed, fatal, closing;
+	uint32_t late; /* events after core_close: who listens may be gone */
 };
 
 static void on_send(void *ctx, const struct agent_route *route, uint8_t type,
@@ -84,6 +85,7 @@ static void on_send(void *ctx, const struct agent_route *route, uint8_t type,
 {
 	struct house *h = ctx;
 
+	h->late += h->closing;
 	sim_agents_hear(&h->agents, route, type, payload, size);
 }
 
@@ -92,6 +94,7 @@ static void on_effects(void *ctx, const struct fsm_effect *effects,
 {
 	struct house *h = ctx;
 
+	h->late += h->closing;
 	h->effects += count;
 	for (uint32_t i = 0; i < count; i++)
 		h->assigned += effects[i].type == EFFECT_ASSIGNED;
@@ -101,6 +104,7 @@ static void on_leader(void *ctx, uint64_t leader, uint64_t term)
 {
 	struct house *h = ctx;
 
+	h->late += h->closing;
 	h->leader = leader;
 	h->term = term;
 	sim_agents_lead(&h->agents, leader == 1 ? h->core : NULL, leader);
@@ -113,6 +117,7 @@ static void on_changed(void *ctx, stamp_t programs, stamp_t crns,
 
 	(void)programs;
 	(void)crns;
+	h->late += h->closing;
 	assert_true(index >= h->index);
 	h->index = index;
 }
@@ -157,7 +162,7 @@ static int open_core(struct house *h, struct fault *fault)
 		.ctx = h, .agent_send = on_send, .effects = on_effects,
 		.leader = on_leader, .changed = on_changed,
 		.fatal = on_fatal };
-	h->closed = false;
+	h->closed = h->closing = false;
 	h->leader = 0;
 	h->index = 0;
 	return core_open(&h->core, &h->config, &h->loop, &h->events, fault);
@@ -171,8 +176,10 @@ static bool is_closed(struct house *h)
 static void close_core(struct house *h)
 {
 	sim_agents_lead(&h->agents, NULL, 0);
+	h->closing = true;
 	core_close(h->core, on_closed, h);
 	wait_for(h, is_closed);
+	assert_int_equal(h->late, 0);
 	h->core = NULL;
 }
 
@@ -309,6 +316,18 @@ static struct fsm_status look_at(struct house *h)
 	return look.status;
 }
 
+/* What was applied, and not told yet, when it is closed. */
+static void test_closed_core_tells_nothing(void **state)
+{
+	struct house *h = *state;
+	struct fault fault;
+
+	assert_int_equal(open_core(h, &fault), 0);
+	wait_for(h, we_lead);
+	uv_sleep(600); /* our loop stands: Beats are applied meanwhile */
+	close_core(h);
+}
+
 static void test_places_and_remembers(void **state)
 {
 	struct house *h = *state;
@@ -409,6 +428,7 @@ int main(void)
 #define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		STORY(test_places_and_remembers),
+		STORY(test_closed_core_tells_nothing),
 		STORY(test_leaders_clock_is_the_slower_one),
 		STORY(test_wrong_directories_are_refused),
 		STORY(test_empty_directory_needs_a_bootstrap),
