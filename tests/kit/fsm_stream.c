@@ -37,6 +37,21 @@ static struct hash near_hash(struct dice *d, struct hash right)
 	return right;
 }
 
+/* ttl_s as short as the formula of lease.md 2.5 allows, or a millisecond off. */
+static void tight(struct dice *d, struct fsm_config *c)
+{
+	uint64_t million = 1000000, sum;
+
+	c->ttl_a_ms = 3000 + dice_roll(d, 1000);
+	c->rho_ppm = dice_roll(d, 3) ? dice_roll(d, 20000)
+				     : 199999 + dice_roll(d, 3);
+	sum = (c->ttl_a_ms * million + million - c->rho_ppm - 1) /
+	      (million - c->rho_ppm);
+	sum = (sum + c->k_ms) * (million + c->rho_ppm);
+	c->ttl_s_ms = (uint32_t)((sum + million - 1) / million) + 19 +
+		      dice_roll(d, 3);
+}
+
 static void twist_config(struct dice *d, struct fsm_config *c)
 {
 	uint32_t *fields[] = {&c->heartbeat_ms, &c->ttl_a_ms, &c->ttl_s_ms,
@@ -46,7 +61,10 @@ static void twist_config(struct dice *d, struct fsm_config *c)
 			      &c->rho_ppm, &c->programs_max, &c->crns_max};
 	uint32_t *field = fields[dice_roll(d, COUNT_OF(fields))];
 
-	*field = near32(d, *field);
+	if (dice_roll(d, 3) == 0)
+		tight(d, c);
+	else
+		*field = near32(d, *field);
 }
 
 static void twist_put(struct dice *d, struct command_program_put *m)
@@ -330,11 +348,101 @@ static void put_again(struct dice *d, const struct fsm_view *view,
 	}
 }
 
-void fsm_stream_command(struct dice *d, const struct fsm_view *view,
-			 uint32_t sense, struct command *c,
-			 struct random_rows *rows)
+/* --- to the millisecond -------------------------------------------------- */
+
+/* When something ends, and the command that is allowed just before or just
+ * from then on. */
+static bool lease_ends(struct dice *d, const struct fsm_view *view,
+		       uint64_t *at_ms, struct command *c)
 {
-	if (dice_roll(d, 10) >= sense || !sensible(d, view, c, rows))
+	struct fsm_crn r;
+
+	if (!fsm_crn_read(view, dice_roll(d, fsm_crn_bound(view) + 1), &r) ||
+	    !r.alive)
+		return false;
+	*at_ms = r.exp_ms;
+	c->type = FSM_EXPIRE;
+	c->expire = (struct command_expire){r.hash, r.session};
+	return true;
+}
+
+static bool exclusion_ends(struct dice *d, const struct fsm_view *view,
+			   uint64_t *at_ms, struct command *c)
+{
+	slot_t slot = dice_roll(d, fsm_program_bound(view) + 1);
+	struct fsm_exclusion exclusion;
+	struct fsm_program p;
+	struct fsm_crn r;
+
+	if (!fsm_program_read(view, slot, &p) ||
+	    fsm_program_exclusions(view, slot, &exclusion, 1) == 0 ||
+	    !fsm_crn_read(view, exclusion.crn, &r))
+		return false;
+	*at_ms = exclusion.until_ms;
+	c->type = FSM_ASSIGN;
+	c->assign = (struct command_assign){p.hash, r.hash, r.session};
+	return true;
+}
+
+static bool quarantine_ends(struct dice *d, const struct fsm_view *view,
+			    uint64_t *at_ms, struct command *c)
+{
+	struct fsm_status status;
+	struct fsm_program p;
+	struct fsm_crn r;
+
+	fsm_status(view, &status);
+	*at_ms = status.quar_until_ms;
+	c->type = FSM_ASSIGN;
+	for (uint32_t i = 0; i < 20; i++)
+		if (fsm_crn_read(view, dice_roll(d, fsm_crn_bound(view) + 1),
+				 &r) && r.established && r.reported &&
+		    fsm_program_read(view, dice_roll(d, fsm_program_bound(view)
+						     + 1), &p) &&
+		    p.state == PROGRAM_FREE) {
+			c->assign = (struct command_assign){p.hash, r.hash,
+							    r.session};
+			return true;
+		}
+	return false;
+}
+
+/* A Beat up to the edge, and what it is the edge of. */
+static bool edge(struct fsm_stream *stream, struct dice *d,
+		 const struct fsm_view *view, struct command *c)
+{
+	uint32_t which = dice_roll(d, 3);
+	struct fsm_status status;
+	uint64_t at_ms = 0;
+
+	memset(&stream->next, 0, sizeof stream->next);
+	stream->has_next = false;
+	if (which == 0 ? !lease_ends(d, view, &at_ms, &stream->next) :
+	    which == 1 ? !exclusion_ends(d, view, &at_ms, &stream->next) :
+			 !quarantine_ends(d, view, &at_ms, &stream->next))
+		return false;
+	fsm_status(view, &status);
+	if (at_ms < status.c_ms + 1)
+		return false;
+	memset(c, 0, sizeof *c);
+	c->type = FSM_BEAT;
+	c->beat.dt_ms = (uint32_t)(at_ms - status.c_ms) - 1 + dice_roll(d, 3);
+	stream->has_next = c->beat.dt_ms <= status.config.dt_max_ms;
+	return true;
+}
+
+void fsm_stream_command(struct fsm_stream *stream, struct dice *d,
+			const struct fsm_view *view, struct command *c,
+			struct random_rows *rows)
+{
+	if (stream->has_next) {
+		*c = stream->next;
+		stream->has_next = false;
+		return;
+	}
+	if (dice_roll(d, 12) < stream->sense && edge(stream, d, view, c))
+		return;
+	if (dice_roll(d, 10) >= stream->sense || !sensible(d, view, c, rows))
 		random_command(d, view, c, rows);
 	if (dice_roll(d, 20) == 0)
 		put_again(d, view, c);

@@ -5,10 +5,15 @@
 
 #include "tests/kit/fsm_random.h"
 
-/* Fills a command; `sense` of ten are a leader's. */
-void fsm_stream_command(struct dice *dice, const struct fsm_view *view,
-			 uint32_t sense, struct command *command,
-			 struct random_rows *rows);
+struct fsm_stream {
+	uint32_t sense; /* of ten commands so many are a leader's */
+	bool has_next;  /* what has to follow the last one */
+	struct command next;
+};
+
+void fsm_stream_command(struct fsm_stream *stream, struct dice *dice,
+			const struct fsm_view *view, struct command *command,
+			struct random_rows *rows);
 /* Changes one field of a command that may have been right. */
 void fsm_stream_twist(struct dice *dice, struct command *command);
 /* A number that is just wrong. */

@@ -1,4 +1,5 @@
 #include "tests/kit/slow_state.h"
+#include "tests/kit/slow_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -241,18 +242,18 @@ static bool agrees(struct slow *s, const struct command *c, uint32_t position,
 }
 
 /* Without a message to write to nothing is compared. */
-static bool obey_all(struct slow *s, struct command_cursor *cursor,
+static bool obey_all(struct slow *s, struct slow_reader *reader,
 		     char *message, size_t room)
 {
 	struct command c;
 	uint32_t position = 0;
 	bool ok = true;
 
-	for (; ok && command_cursor_next(cursor, &c) == 0; position++) {
+	for (; ok && slow_read_next(reader, &c); position++) {
 		struct slow_verdict v;
 
 		s->stamp = stamp_make(s->index, position);
-		v = decide(s, &c, cursor->term);
+		v = decide(s, &c, reader->term);
 		s->reached[v.again ? 0 : c.type][v.refusal]++;
 		ok = !message || agrees(s, &c, position, &v, message, room);
 	}
@@ -267,36 +268,35 @@ static bool obey_all(struct slow *s, struct command_cursor *cursor,
 static void say_last(struct slow *s, const void *data, size_t size,
 		     char *message, size_t room)
 {
-	struct command_cursor cursor;
+	struct slow_reader reader;
 	struct command c;
 	size_t at = strlen(message);
 
-	if (command_cursor_open(&cursor, data, size) != 0)
-		return;
+	slow_read_open(&reader, data, size);
 	at += (size_t)snprintf(message + at, room - at, "\n  entry %llu, term "
 			       "%llu:", (unsigned long long)s->index,
-			       (unsigned long long)cursor.term);
-	while (at + 700 < room && command_cursor_next(&cursor, &c) == 0) {
+			       (unsigned long long)reader.term);
+	while (at + 700 < room && slow_read_next(&reader, &c)) {
 		char words[600];
 
 		slow_words(&c, words, sizeof words);
 		at += (size_t)snprintf(message + at, room - at, "\n    %s",
 				       words);
 	}
-	command_cursor_close(&cursor);
+	slow_read_close(&reader);
 }
 
 static bool apply(struct slow *s, uint64_t index, const void *data, size_t size,
 		  char *message, size_t room)
 {
-	struct command_cursor cursor;
+	struct slow_reader reader;
 	bool ok;
 
 	s->index = index;
 	s->entries++;
-	REQUIRE(command_cursor_open(&cursor, data, size) == 0);
-	ok = obey_all(s, &cursor, message, room);
-	command_cursor_close(&cursor);
+	slow_read_open(&reader, data, size);
+	ok = obey_all(s, &reader, message, room);
+	slow_read_close(&reader);
 	s->heard_count = 0;
 	return ok;
 }

@@ -8,7 +8,8 @@
  *
  * slow.c: entries, time, requests. slow_crn.c: CRNs and leases.
  * slow_survey.c: registrations and restores. slow_program.c: programs and
- * their lineages. slow_agree.c: compares.
+ * their lineages. slow_read.c: the
+ * bytes of an entry. slow_agree.c: compares.
  * slow_words.c: commands as texts.
  */
 #ifndef TESTS_KIT_SLOW_H

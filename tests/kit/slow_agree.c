@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#define DUE_MAX 256u
+
 struct diff {
 	char *message;
 	size_t room, at;
@@ -251,6 +253,8 @@ static bool sets_agree(struct slow *s, const struct fsm_view *view,
 		       char *message, size_t room)
 {
 	struct diff d = {message, room, 0, "set of", "", true};
+	slot_t slots[DUE_MAX];
+	uint32_t due = 0;
 
 	for (uint32_t i = 0; i < s->crn_count; i++) {
 		const struct slow_crn *c = &s->crns[i];
@@ -265,10 +269,14 @@ static bool sets_agree(struct slow *s, const struct fsm_view *view,
 			kept++;
 			desired += p->state == PROGRAM_ASSIGNED;
 		}
+		due += c->alive && c->exp_ms <= s->c_ms;
 		d.name = slow_name(&c->hash);
 		number(&d, "desired", desired, fsm_desired(view, slot, NULL, 0));
 		number(&d, "kept", kept, fsm_kept(view, slot, NULL, 0));
 	}
+	d.name = "all";
+	number(&d, "due", due < DUE_MAX ? due : DUE_MAX,
+	       fsm_due(view, slots, DUE_MAX));
 	return d.same;
 }
 

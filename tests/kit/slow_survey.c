@@ -172,7 +172,7 @@ static bool take_row(struct slow *s, const struct slow_crn *c,
 	struct slow_program *p = slow__program(s, &row->program);
 
 	if (!row->running || row->gen == 0 || row->gen > s->gen ||
-	    row->epoch == 0)
+	    row->epoch == 0 || hash_is_zero(&row->program))
 		return false;
 	if (p && slow__on(p, c) && p->session == s->stamp &&
 	    p->gen == row->gen && p->epoch == row->epoch)

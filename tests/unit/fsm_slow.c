@@ -19,7 +19,7 @@ struct pair {
 	struct slow *slow;
 	uint64_t index, term, asked_term;
 	bool calm;      /* nothing is restored */
-	uint32_t sense; /* of ten commands so many are a leader's */
+	struct fsm_stream stream;
 	struct buffer entry;
 };
 
@@ -119,7 +119,7 @@ static void make_entry(struct pair *p, struct dice *d)
 		struct random_rows rows;
 		struct command c;
 
-		fsm_stream_command(d, fsm_live(p->fsm), p->sense, &c, &rows);
+		fsm_stream_command(&p->stream, d, fsm_live(p->fsm), &c, &rows);
 		if (c.type == FSM_NEW_GEN && p->calm)
 			c.new_gen.gen = 0;
 		assert_true(command_encode(&sink, &c));
@@ -146,7 +146,7 @@ static bool run_seed(uint64_t seed)
 
 	pair_open(&p);
 	p.calm = seed % 3 == 0;
-	p.sense = 2 * (uint32_t)(seed % 4);
+	p.stream.sense = 2 * (uint32_t)(seed % 4);
 	for (uint32_t i = 0; ok && i < ENTRIES; i++) {
 		make_entry(&p, &d);
 		p.index += 1 + dice_roll(&d, 2);
