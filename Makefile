@@ -173,9 +173,9 @@ SIM_OPTIONS = $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(MINUTES),--minutes $(MINUTES))
 sim: $B/tests/sim/whole/main
 	$Q$< --quiet $(SIM_OPTIONS)
-# Figures for tests/sim/FIGURES.md: a quarter of an hour of one core.
+# Figures for tests/sim/FIGURES.md: ten minutes of one core.
 sim-figures: $B/tests/sim/whole/main
-	$Q$< --figures $(or $(DAYS),10) >$B/FIGURES.md && \
+	$Q$< --figures $(or $(DAYS),2) >$B/FIGURES.md && \
 		cp $B/FIGURES.md tests/sim/FIGURES.md && cat $B/FIGURES.md
 sim-raft: $B/tests/sim/main
 	$Q$< $(SIM_OPTIONS)

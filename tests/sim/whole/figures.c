@@ -267,9 +267,10 @@ int figures_print(uint32_t days)
 {
 	bool good = true;
 
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	head();
 	for (uint32_t i = 0; i < 3; i++)
-		good = fences(i, days << i) && good;
+		good = fences(i, days << (i + (i > 0))) && good;
 	printf("\n`fast` is for one data centre: the row says why. An outage "
 	       "that is longer than ttl_a fences by design.\n"
 	       "\n## The longest time without a scheduler that stops no "

@@ -4,7 +4,7 @@
 #include "tests/sim/whole/whole.h"
 
 /* Measures and prints tests/sim/FIGURES.md; `days`: simulated for
- * `fast`; twice for `default`, four times for `calm`. */
+ * `fast`; four times for `default`, eight times for `calm`. */
 int figures_print(uint32_t days);
 
 #endif
