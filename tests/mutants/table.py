@@ -17,7 +17,8 @@ class Mutant:
             exactly once; options("--mutation x"): of the simulator's harness
     catch   "PROGRAM TEST": a cmocka program of tests/unit and one test of it;
             "fsm_scripts FILE", "place_corpus FILE": a scenario of tests/script,
-            tests/place; "sim 1-10": seeds of the whole simulator
+            tests/place; "sim 1-10": seeds of the whole simulator;
+            "fencer TEST": a real fencer, one test of tests/check/fencer
     redundant  why nothing can notice; it is run all the same, and if the
             scenario notices, the reason is wrong and the run fails
     units   what is compiled anew, if it is not `path` itself (a header)"""
