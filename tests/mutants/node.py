@@ -64,7 +64,7 @@ node("id_not_durable", "E", "agent/machine",
 node("door_epoch_overwritten_by_program", "R19", "agent/door",
      (", \"berth-epoch\" };",
       " };"),
-     "agent_door passes_no_odd_heads")
+     "agent_door brings_the_answer_back")
 node("door_no_epoch", "R19", "agent/door",
      ("		(struct httpd_header){ \"Berth-Epoch\", pass->epoch };",
       "		(struct httpd_header){ \"Berth-Epoch\", \"\" };"),
@@ -98,7 +98,7 @@ node("watchdog_slow_taken", "R9 2.6", "agent/fencer_watchdog",
 node("watchdog_slow_by_margin", "R9 E", "agent/fencer_watchdog",
      ("	if ((uint32_t)timeout_s * 1000u + MARGIN_MS > f->k_ms) {",
       "	if ((uint32_t)timeout_s * 1000u > f->k_ms) {"),
-     "agent_watchdog bites_within_k")
+     "agent_watchdog refuses_a_slow_one")
 node("watchdog_closing_not_magic", "E", "agent/fencer_watchdog",
      ("write(f->watchdog, \"V\", 1)",
       "write(f->watchdog, \"v\", 1)"),
@@ -264,10 +264,6 @@ node("s_other_boot_always", "R15", "agent/fencer_settle",
        "			sizeof row.kernel_boot) != 0)",
       "	else if (1)"),
      "fencer test_held_run")
-node("s_namespace_of_the_row", "2.6", "agent/fencer_settle",
-     ("	else if (row.pid_namespace != f->machine.pid_namespace)",
-      "	else if (0)"),
-     "fencer test_container_that_lives")
 node("s_rowless_lives_on", "R15 2.6", "agent/fencer_settle",
      ("		if (f->cgroup.present && !groups_empty(f, slot))\n"
        "			settle_stubborn(f, slot);\n",

@@ -470,6 +470,8 @@ static void test_fence_kills_exclusive_runs(void **state)
 {
 	(void)state;
 	begin(false);
+	fencer__arm(&fencer);
+	assert_true(fencer.page->deadline_ns != 0);
 	world.raw_ns += 1000000000u; /* the deadline, by the faster clock */
 	fencer__tick(&fencer);
 	assert_int_equal(world.kills, 2);

@@ -121,6 +121,9 @@ static void refuses_a_slow_one(void **state)
 	assert_non_null(strstr(fault.text, "16 s"));
 	assert_int_equal(fencer.watchdog, -1);
 	assert_string_equal(written(), "V"); /* not left to bite */
+	device.least_s = 5; /* k_ms, but nothing to spare */
+	assert_int_equal(fencer__watchdog_open(&fencer, path, &fault),
+			 BERTH_INVALID);
 	assert_int_equal(fencer.watchdog_kind, WATCHDOG_NONE);
 }
 
