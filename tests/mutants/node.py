@@ -449,7 +449,7 @@ node("lease_outlives_the_session", "R10", "agent/agent_session",
       "	return s->phase == PHASE_OPEN;"),
      "agent_session test_requests_go_to_the_highest_epoch")
 node("no_rotation", "2.6", "agent/agent_session",
-     ("		link_rotate(s->agent->link, \"no acknowledgement\");\n", ""),
+     ("		link_rotate(s->agent->link);\n", ""),
      "agent_session test_silence_rotates")
 
 # --- the fencer around a run

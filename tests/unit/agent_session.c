@@ -52,10 +52,9 @@ static bool fake_linked(const struct link *link)
 	return world.linked;
 }
 
-static void fake_rotate(struct link *link, const char *why)
+static void fake_rotate(struct link *link)
 {
 	(void)link;
-	(void)why;
 	world.rotations++;
 }
 
