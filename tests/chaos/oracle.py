@@ -376,6 +376,7 @@ class Verdict:
                     % (self.at(t), name, code))
             else:
                 self.own_deaths += 1
+        self.problems += complaints(self.world.logs)
 
     # --- writes ----------------------------------------------------------------
 
@@ -400,6 +401,20 @@ class Verdict:
         self.anomalies += [a.sentence for a in linear.check(operations)]
         self.anomalies += ["%s told of index %d after %d" % (name, now, before)
                            for name, before, now in load.backwards]
+
+
+COMPLAINT = re.compile(r"Sanitizer|runtime error:|panic|[Aa]ssertion")
+
+
+def complaints(folder):
+    """What a sanitizer or a daemon's own checks wrote, file and line."""
+    found = []
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), errors="replace") as file:
+            found += ["%s:%d: %s" % (name, number, line.strip()[:200])
+                      for number, line in enumerate(file, 1)
+                      if COMPLAINT.search(line)][:5]
+    return found
 
 
 def by_key(history):
