@@ -20,7 +20,8 @@ struct bytes {
 struct script {
 	const char *path;
 	int line;
-	bool failed;
+	bool failed;   /* at the line at hand, or, without `failures`, ever */
+	int *failures; /* not NULL: each is told, and it goes on */
 	char *message;
 	size_t message_size;
 	struct fsm *fsm;
@@ -46,7 +47,7 @@ static void fail(struct script *t, const char *format, ...)
 	char what[400];
 	va_list args;
 
-	if (t->failed)
+	if (t->failed && !t->failures)
 		return;
 	va_start(args, format);
 	vsnprintf(what, sizeof what, format, args);
@@ -54,6 +55,10 @@ static void fail(struct script *t, const char *format, ...)
 	snprintf(t->message, t->message_size, "%s:%d: %s", t->path, t->line,
 		 what);
 	t->failed = true;
+	if (t->failures) {
+		printf("%s\n", t->message);
+		(*t->failures)++;
+	}
 }
 
 /* --- names and values ---------------------------------------------------- */
@@ -1126,7 +1131,7 @@ static void run_line(struct script *t, char *line)
 static bool run(const char *path, char *message, size_t size, int *failures)
 {
 	struct script t = {.path = path, .message = message,
-			   .message_size = size};
+			   .message_size = size, .failures = failures};
 	FILE *file = fopen(path, "r");
 	char line[2048];
 
@@ -1137,11 +1142,8 @@ static bool run(const char *path, char *message, size_t size, int *failures)
 	while (file && !t.failed && fgets(line, sizeof line, file)) {
 		t.line++;
 		run_line(&t, line);
-		if (t.failed && failures) {
-			printf("%s\n", message);
-			(*failures)++;
+		if (failures)
 			t.failed = false;
-		}
 	}
 	if (!t.failed)
 		effects_end(&t);
@@ -1163,10 +1165,7 @@ int fsm_script_report(const char *path)
 	int failures = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0); /* a panic must not swallow it */
-	if (!run(path, message, sizeof message, &failures)) {
-		printf("%s\n", message);
-		failures++;
-	}
+	(void)run(path, message, sizeof message, &failures);
 	printf("%s: %d failed\n", path, failures);
 	return failures;
 }

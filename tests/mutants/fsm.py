@@ -553,6 +553,9 @@ survey("survey_of_any_host", "R17", "lease.c",
 survey("survey_of_the_host_just_set", "R17", "lease.c",
        ("	    hash_equal(&c->host, &crn->survey_host)) {",
         "	    hash_equal(&c->host, &crn->host)) {"))
+survey("survey_by_any_register", "R17", "lease.c",
+       ("!hash_is_zero(&crn->survey_host) &&\n"
+        "	    hash_equal(&c->host, &crn->survey_host)) {", "1) {"))
 survey("survey_with_unknown_rows", "R17", "lease.c",
        ("if (!crn->surveyed && left == 0 &&", "if (!crn->surveyed &&"))
 survey("survey_counted_twice", "R17 E", "lease.c",
@@ -644,21 +647,30 @@ script("r17_orphan_freed", "lost_after_survey", "R17", "move.c",
        "(survey.c), so nothing is lost while every CRN is surveyed; "
        "fsm_check demands it")
 script("r17_no_holds", "no_holds_for_all", "R17 R23", "survey.c",
-       ("	bool exempt = s->no_holds && !p->hold &&\n"
+       ("s->no_holds && !p->hold && p->state != PROGRAM_LOST &&\n"
         "		      p->guarantee == GUARANTEE_EXCLUSIVE;",
-        "	bool exempt = s->no_holds;"))
+        "s->no_holds;"))
+script("r17_no_holds_twice", "no_holds_of_the_lost", "R17 R23", "survey.c",
+       ("!p->hold && p->state != PROGRAM_LOST &&\n", "!p->hold &&\n"))
 script("r17_no_holds", "no_holds_of_the_program", "R17 R23", "survey.c",
-       ("	bool exempt = s->no_holds && !p->hold &&\n",
-        "	bool exempt = s->no_holds &&\n"))
+       ("s->no_holds && !p->hold && p->state", "s->no_holds && p->state"))
 script("r17_no_holds", "no_holds_of_the_epoch", "R17 R23", "survey.c",
-       ("	bool exempt = s->no_holds && !p->hold &&\n"
+       ("p->state != PROGRAM_LOST &&\n"
         "		      p->guarantee == GUARANTEE_EXCLUSIVE;",
-        "	bool exempt = s->no_holds && !p->hold;"))
+        "p->state != PROGRAM_LOST;"))
 script("r17_no_holds", "no_holds_ignored", "R17 E", "survey.c",
        ("	s->no_holds = c->no_holds;\n", ""))
 script("r17_no_holds", "no_holds_born", "R17", "lineage.c",
        ("!(s->no_holds && p->guarantee == GUARANTEE_EXCLUSIVE);",
         "!s->no_holds;"))
+script("r21_forgotten_waits", "forgotten_wins", "R21", "lineage.c",
+       ("		if (p->waiting && !p->forgotten &&\n", "		if (p->waiting &&\n"))
+script("r21_waiting_runs", "running_leaves_its_lineage", "R21 R17", "lineage.c",
+       ("if (s->programs[m].crn == SLOT_NONE && waits_for", "if (waits_for"))
+script("r21_waiting_runs", "home_after_release", "R21 R17", "move.c",
+       ("	fsm__lineage_home(s, program);\n", ""))
+script("r21_waiting_runs", "home_after_restore", "R21 R17", "survey.c",
+       ("	fsm__lineage_home(s, slot);\n", ""))
 
 
 # --- R20, R24, R25: where it goes
@@ -752,7 +764,7 @@ super_("losers_not_superseded", "R21", "lineage.c",
 super_("loser_not_marked", "R21", "lineage.c",
        ("		q->loser = q->loser || !q->mark;\n", ""))
 super_("lineage_by_parent", "R21", "lineage.c",
-       ("	*lineage = fsm__hash_get(s, m->lineage);\n", ""))
+       ("	*lineage = home_of(s, c->replaces);\n", ""))
 
 
 def forget(*args, **more):
@@ -812,8 +824,8 @@ changed("assign_changes_nothing", "2.6", "move.c",
 changed("revoke_changes_nothing", "2.6", "move.c",
         ("	fsm__touch_desired(f, p->crn);\n", ""))
 changed("release_changes_nothing", "2.6", "move.c",
-        ("	fsm__touch_desired(f, crn);\n	fsm__reap(f, program);",
-         "	fsm__reap(f, program);"))
+        ("	fsm__touch_desired(f, crn);\n	fsm__lineage_home(s, program);",
+         "	fsm__lineage_home(s, program);"))
 changed("register_changes_nothing", "2.6", "lease.c",
         ("	fsm__touch_desired(f, slot);\n	fsm__effect(f, "
          "EFFECT_CRN_REGISTERED", "	fsm__effect(f, EFFECT_CRN_REGISTERED"))

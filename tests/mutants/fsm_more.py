@@ -345,6 +345,29 @@ more("updates", "revoke_always_cause_revoke_start_failed_in_updates", "E", "move
     ("	if (c->cause == REVOKE_START_FAILED)",
      "	if (1)"))
 
+more("a_life", "established_again_and_again", "R8 E", "lease.c",
+     ("	if (r->got_ack && !crn->established) { /* R8 */",
+      "	if (r->got_ack) {"))
+more("a_life", "nothing_desired", "R13 E", "read.c",
+     ("		if (p->state != PROGRAM_ASSIGNED ||", "		if (1 ||"))
+more("a_life", "revoke_never", "R16 E", "move.c",
+     ("	if (p->state != PROGRAM_ASSIGNED)\n		return FSM_REFUSED_STATE;",
+      "	if (1)\n		return FSM_REFUSED_STATE;"))
+more("r15_register", "duplicate_is_applied", "R15 E", "lease.c",
+     ("		return crn->alive ? FSM_DUPLICATE : FSM_REFUSED_PREV;\n",
+      "		return admit(s, c, admission);\n"))
+more("r23_register", "orphan_released", "R23 E", "lease.c",
+     ("		} else if (!fsm__hash_is(s, p->host, &c->host)) {\n"
+      "			continue;",
+      "		} else if (!fsm__hash_is(s, p->host, &c->host)) {\n"
+      "			fsm__release(f, i, fsm__text(\"\"));"))
+for scenario in "r21_rings r21_forgotten_waits r21_waiting_runs".split():
+    more(scenario, "record_stays_in_" + scenario, "R21 E", "lineage.c",
+         ("	leave_ring(&f->state, slot);\n	fsm__touch_program(f, slot);\n",
+          "	if (1)\n		return;\n"))
+more("r21_waiting", "waiting_is_pending", "R21 E", "state.c",
+     ("return p->persistent && !p->superseded && !p->waiting && !p->forgotten;",
+      "return p->persistent && !p->superseded && !p->forgotten;"))
 
 # Coarse ones: nothing is applied after the Lead. They notice what is deleted
 # where no small error is known that shows there.
