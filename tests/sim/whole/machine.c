@@ -61,9 +61,11 @@ void container_timer(struct host *host, uint32_t slot)
 			  drifting_when(&host->clock, live->timer_ms)));
 }
 
-static bool is_gone(const struct host *host)
+static uint64_t gone_ms(const struct host *host)
 {
-	return host_ms(host) >= host->last_page_ms + host->k_ms;
+	if (host->world->options.mutation == MUTATE_EARLY_GONE)
+		return host->last_page_ms;
+	return host->last_page_ms + host->k_ms;
 }
 
 /* A row of another container whose death cannot be seen. True: it is settled
@@ -88,8 +90,7 @@ bool container_settle(struct host *host, uint32_t slot)
 		run_kill(host, slot);
 	else
 		run_event(host, slot, RUN_GONE,
-			  drifting_when(&host->clock, host->last_page_ms +
-							      host->k_ms));
+			  drifting_when(&host->clock, gone_ms(host)));
 	return true;
 }
 
@@ -98,10 +99,9 @@ void container_gone(struct host *host, uint32_t slot)
 {
 	struct live *live = &host->live[slot];
 
-	if (!is_gone(host)) {
+	if (host_ms(host) < gone_ms(host)) {
 		run_event(host, slot, RUN_GONE,
-			  drifting_when(&host->clock, host->last_page_ms +
-							      host->k_ms));
+			  drifting_when(&host->clock, gone_ms(host)));
 		return;
 	}
 	if (executing(live) && guarded(host))

@@ -429,7 +429,7 @@ struct arguments {
 static const char *const mutations[MUTATE_COUNT] = {
 	"none", "slow-kill", "let-go", "fast-clock", "no-timer", "row-lost",
 	"lying-fence", "ttl-s", "same-gen", "config-lost",
-	"twin-left",
+	"early-gone", "twin-left",
 };
 
 static void tell(struct world *world, const struct arguments *a)

@@ -86,7 +86,10 @@ void survey_by_hand(struct world *world)
 		    crn.surveyed || world->attested_us[number] > world->now_us)
 			continue;
 		world->attested_us[number] = world->now_us + PATIENCE_US;
-		attest(world, number, status.gen, crn.survey_session);
+		/* Now and then of another session: that surveys nothing. */
+		attest(world, number, status.gen,
+		       !world->healed && chance_percent(&world->chance, 15) ?
+			       crn.session : crn.survey_session);
 		if (!world->healed)
 			return;
 	}

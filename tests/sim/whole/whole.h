@@ -64,6 +64,7 @@ enum mutation { /* of what the harness imitates, not of shipped code */
 	MUTATE_TTL_S,        /* ttl_s below the formula */
 	MUTATE_SAME_GEN,     /* an older backup begins a generation anew */
 	MUTATE_CONFIG_LOST,  /* the longest ttl_s is in the lost tail */
+	MUTATE_EARLY_GONE,   /* K is not waited for in another container */
 	MUTATE_TWIN_LEFT,    /* two machines of a CRN stay on over a restore */
 	MUTATE_COUNT
 };
