@@ -196,11 +196,11 @@ static void mark_answered(void *ctx, const struct fencer_answer *a,
 
 /* Replicas drop heartbeats while nobody leads. Whoever waits for one that does
  * asks more often: what is left of the lease is short by then. */
-static uint64_t beat_pause(const struct session *s)
+static uint64_t beat_pause(const struct session *s, uint64_t now)
 {
 	uint64_t often = s->heartbeat_ms / 4;
 
-	if (!s->rotating)
+	if (now <= s->reply_ms + 2 * s->heartbeat_ms)
 		return s->heartbeat_ms;
 	return often > 100 ? often : 100;
 }
@@ -211,7 +211,7 @@ static void beat(struct session *s)
 
 	uint64_t now = clock_monotonic_ms();
 
-	s->beat_ms = now + (s->marking ? 10 : beat_pause(s));
+	s->beat_ms = now + (s->marking ? 10 : beat_pause(s, now));
 	/* Without a link nothing is sent: a mark would be drawn for nothing. */
 	if (s->marking || !link_up(s->agent->link))
 		return;
@@ -312,8 +312,6 @@ static void tick_open(struct session *s, uint64_t now)
 			log_warn("session", "no acknowledgement for %llu ms: another replica",
 				 (unsigned long long)(now - heard));
 		s->rotating = true;
-		if (s->beat_ms > now + beat_pause(s))
-			s->beat_ms = now + beat_pause(s);
 		link_rotate(s->agent->link);
 	} else if (s->rotating) {
 		s->rotating = false;

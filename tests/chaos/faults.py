@@ -10,7 +10,8 @@ import box
 from cluster import Failed, until
 
 KINDS = {}  # name: (how often, maker)
-# Rare, and only when nothing is done to any replica: they are waited for.
+# Only when nothing is done to any replica. They are waited for, so that they
+# come as often as their weights, small by design, say.
 PATIENT = {"replica_replaced", "member_swapped", "vote_taken", "quorum_loss"}
 
 
@@ -119,7 +120,7 @@ def replica_slow(n, r):
     return bursts([r.daemon], n.rng)
 
 
-@kind(1)
+@kind(0.3)
 def quorum_loss(n):
     """Nobody can lead, for a while that is sometimes longer than a lease."""
     members = n.world.members()
@@ -429,7 +430,7 @@ def join(n, fault):
     return new
 
 
-@kind(0.8)
+@kind(0.4)
 def replica_replaced(n):
     """Its disk is lost: off with it, and another comes under a new id."""
     def steps(fault, old):
@@ -441,7 +442,7 @@ def replica_replaced(n):
     return procedure(n, "replica_replaced", steps)
 
 
-@kind(0.5)
+@kind(0.3)
 def member_swapped(n):
     """A whole one goes, after another has come."""
     def steps(fault, old):
@@ -461,7 +462,7 @@ def leader_transferred(n):
     return procedure(n, "leader_transferred", steps)
 
 
-@kind(0.7)
+@kind(0.4)
 def vote_taken(n):
     """Demoted, and given its vote back."""
     seconds = n.seconds(0.5, 4)
