@@ -444,12 +444,35 @@ void members_restart(struct world *world)
 	world->replacing = 0;
 }
 
+/* Somebody is there who remembers another disk under its id, or a later start
+ * of that one. Where it was cut off until all those had left, nobody does; it
+ * is no member, and nobody asks it. */
+static bool remembered(struct world *world, const struct node *node)
+{
+	const struct identity_file *own = &node->replica->identity;
+
+	for (uint32_t i = 0; i < world->node_count; i++) {
+		struct node *other = &world->nodes[i];
+		const struct peer_memory *known;
+
+		if (other == node || !other->alive)
+			continue;
+		known = peers_find(&other->replica->peers, node->id);
+		if (known && (memcmp(known->disk_id, own->disk_id,
+				     sizeof own->disk_id) != 0 ||
+			      known->incarnation > own->incarnation))
+			return true;
+	}
+	return false;
+}
+
 bool members_satisfied(struct world *world, char *why, size_t size)
 {
 	struct crew crew;
 
 	for (uint32_t i = 0; i < world->node_count; i++)
-		if (world->nodes[i].lost && world->nodes[i].alive) {
+		if (world->nodes[i].lost && world->nodes[i].alive &&
+		    remembered(world, &world->nodes[i])) {
 			snprintf(why, size, "R18: replica %u is not refused",
 				 i + 1);
 			return false;
