@@ -69,7 +69,7 @@ int stat(const char *path, struct stat *out)
 	return rv;
 }
 
-static char folder[64], other[64], boot_id[64];
+static char folder[32], other[64], boot_id[64];
 
 static int setup(void **state)
 {

@@ -79,6 +79,13 @@ static void fake_patience(struct link *link, uint64_t handshake_ms)
 	(void)handshake_ms;
 }
 
+static void fake_offer(const struct agent_config *config,
+		       struct machine_offer *out)
+{
+	(void)config;
+	memset(out, 0, sizeof *out);
+}
+
 static void fake_tick(struct runner *runner, uint64_t now_ms)
 {
 	(void)runner;
@@ -86,6 +93,7 @@ static void fake_tick(struct runner *runner, uint64_t now_ms)
 }
 
 #define link_patience fake_patience
+#define agent_offer fake_offer
 #define runner_tick fake_tick
 #define fencer_client_ask fake_ask
 #define link_send fake_send
