@@ -248,13 +248,19 @@ static bool pick(struct dice *d, const struct fsm_view *view, struct command *c)
 {
 	slot_t crn = dice_roll(d, fsm_crn_bound(view) + 1);
 	slot_t program = dice_roll(d, fsm_program_bound(view) + 1);
+	struct fsm_status status;
 	struct fsm_program p;
 	struct fsm_crn r;
 
+	fsm_status(view, &status);
 	if (!fsm_crn_read(view, crn, &r) ||
 	    !fsm_program_read(view, program, &p))
 		return false;
-	if (p.state == PROGRAM_ASSIGNED && dice_roll(d, 2)) {
+	if (p.orphan && dice_roll(d, 4) == 0) {
+		c->type = FSM_FENCE_CONFIRM;
+		c->fence_confirm = (struct command_fence_confirm){
+			status.gen, p.crn_hash, p.session, false, {"me", 2}};
+	} else if (p.state == PROGRAM_ASSIGNED && dice_roll(d, 2)) {
 		c->type = FSM_REVOKE;
 		c->revoke = (struct command_revoke){p.hash, p.epoch,
 			(enum revoke_cause)(1 + dice_roll(d, 4)), {"it", 2}};
@@ -431,6 +437,33 @@ static bool edge(struct fsm_stream *stream, struct dice *d,
 	return true;
 }
 
+/* A row of held[] that is nearly right; CRNs that promise another K. */
+static void twist_rows(struct dice *d, struct command_register *m,
+		       struct random_rows *rows)
+{
+	struct held_row *row;
+
+	if (m->k_ms == 1000)
+		m->k_ms = 950 + 50 * dice_roll(d, 3);
+	if (m->held_count == 0 || dice_roll(d, 3))
+		return;
+	row = &rows->held[dice_roll(d, m->held_count)];
+	switch (dice_roll(d, 4)) {
+	case 0:
+		row->gen += dice_roll(d, 2) ? 1 : UINT64_MAX;
+		break;
+	case 1:
+		row->epoch += dice_roll(d, 2) ? 1 : UINT64_MAX;
+		break;
+	case 2:
+		row->epoch = 0;
+		row->running = true;
+		break;
+	default:
+		row->program = near_hash(d, row->program);
+	}
+}
+
 void fsm_stream_command(struct fsm_stream *stream, struct dice *d,
 			const struct fsm_view *view, struct command *c,
 			struct random_rows *rows)
@@ -444,6 +477,8 @@ void fsm_stream_command(struct fsm_stream *stream, struct dice *d,
 		return;
 	if (dice_roll(d, 10) >= stream->sense || !sensible(d, view, c, rows))
 		random_command(d, view, c, rows);
+	if (c->type == FSM_REGISTER)
+		twist_rows(d, &c->reg, rows);
 	if (dice_roll(d, 20) == 0)
 		put_again(d, view, c);
 	if (dice_roll(d, 12) == 0)

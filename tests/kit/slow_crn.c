@@ -309,19 +309,16 @@ enum fsm_refusal slow__assign(struct slow *s, const struct command_assign *m)
 	return refusal;
 }
 
+/* The newest last; the oldest goes when there are too many. */
 static void exclude(struct slow *s, struct slow_program *p)
 {
-	uint32_t i = 0;
+	struct slow_exclusion *list = p->exclusions;
 
-	while (i < p->exclusion_count &&
-	       !slow__same(&p->exclusions[i].crn, &p->crn))
-		i++;
-	if (i == p->exclusion_count) {
-		REQUIRE(i < SLOW_EXCLUSIONS);
-		p->exclusion_count++;
-	}
-	p->exclusions[i].crn = p->crn;
-	p->exclusions[i].until_ms = s->c_ms + s->config.exclude_ms;
+	forgive(p, &p->crn);
+	if (p->exclusion_count == SLOW_EXCLUSIONS)
+		memmove(list, list + 1, --p->exclusion_count * sizeof *list);
+	list[p->exclusion_count].crn = p->crn;
+	list[p->exclusion_count++].until_ms = s->c_ms + s->config.exclude_ms;
 }
 
 enum fsm_refusal slow__revoke_command(struct slow *s,

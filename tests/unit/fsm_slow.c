@@ -75,6 +75,8 @@ static void lead(struct pair *p, struct dice *d, struct command *c)
 	}
 	if (dice_roll(d, 8) == 0)
 		c->lead.term = fsm_stream_near(d, c->lead.term);
+	if (dice_roll(d, 8) == 0)
+		c->lead.term = p->asked_term = p->term - dice_roll(d, 3);
 }
 
 static void make_first(struct pair *p, struct dice *d)
@@ -228,9 +230,9 @@ static void print_reached(void)
 static void random_entries_agree(void **state)
 {
 	const char *many = getenv("BERTH_FSM_SEEDS");
-	const char *one = getenv("BERTH_FSM_SEED");
-	uint64_t first = one ? strtoull(one, NULL, 10) : 1;
-	uint64_t seeds = one ? first : many ? strtoull(many, NULL, 10) : SEEDS;
+	const char *only = getenv("BERTH_FSM_SEED");
+	uint64_t first = only ? strtoull(only, NULL, 10) : 1;
+	uint64_t seeds = only ? first : many ? strtoull(many, NULL, 10) : SEEDS;
 
 	(void)state;
 	for (uint64_t seed = first; seed <= seeds; seed++)
@@ -238,6 +240,191 @@ static void random_entries_agree(void **state)
 	print_reached();
 	if (seeds - first + 1 >= SEEDS)
 		everything_was_reached();
+}
+
+/* --- replicated limits ----------------------------------------------------- */
+
+static void one(struct pair *p, const struct command *c)
+{
+	struct byte_sink sink = {&p->entry, buffer_write};
+	static char message[8192];
+	const struct fsm_observer observer = {p->slow, slow_heard, NULL};
+
+	p->entry.size = 0;
+	p->index++;
+	assert_true(command_entry_begin(&sink, p->term, 1));
+	assert_true(command_encode(&sink, c));
+	fsm_apply(p->fsm, p->index, p->entry.data, p->entry.size, &observer);
+	if (slow_entry(p->slow, p->index, p->entry.data, p->entry.size,
+		       fsm_live(p->fsm), SLOW_TOUCHED, message,
+		       sizeof message))
+		return;
+	print_error("%s\n", message);
+	assert_true(false);
+}
+
+static struct hash numbered(char kind, uint32_t number)
+{
+	struct hash hash = {{0}};
+
+	hash.bytes[0] = (uint8_t)kind;
+	memcpy(hash.bytes + 28, &number, sizeof number);
+	hash.bytes[1] = '.';
+	return hash;
+}
+
+static void configure(struct pair *p)
+{
+	struct command c = {.type = FSM_CONFIG};
+
+	c.config = (struct fsm_config){
+		.heartbeat_ms = 500, .ttl_a_ms = 4000, .ttl_s_ms = 5200,
+		.k_ms = 1000, .dt_max_ms = 2000, .beat_ms = 250,
+		.exclude_ms = 600000, .rho_ppm = 10000, .programs_max = 5000,
+		.crns_max = 100};
+	one(p, &c);
+	c = (struct command){.type = FSM_LEAD};
+	c.lead.term = ++p->term;
+	one(p, &c);
+}
+
+static stamp_t ready(struct pair *p, uint32_t number)
+{
+	struct command c = {.type = FSM_CRN_PUT};
+	struct command_renewal renewal;
+	struct hash crn = numbered('c', number);
+	stamp_t session;
+
+	c.crn_put = (struct command_crn_put){crn, {"", 0}, {"", 0}, true};
+	one(p, &c);
+	c = (struct command){.type = FSM_REGISTER};
+	c.reg = (struct command_register){.gen = 1, .crn = crn, .host = crn,
+		.boot = crn, .nonce = {1}, .k_ms = 1000,
+		.watchdog = WATCHDOG_SOFT, .class = CRN_FENCED};
+	one(p, &c);
+	session = stamp_make(p->index, 0);
+	c = (struct command){.type = FSM_CRN_REPORT};
+	c.report = (struct command_crn_report){.crn = crn, .session = session,
+		.vcpus = 65535, .memory_mib = 1u << 30, .disk_mib = 1u << 30};
+	one(p, &c);
+	renewal = (struct command_renewal){1, crn, session, 1, 0, true};
+	c = (struct command){.type = FSM_BEAT};
+	c.beat = (struct command_beat){1, 1, 1, &renewal};
+	one(p, &c);
+	return session;
+}
+
+static void put(struct pair *p, uint32_t number, uint32_t replaces)
+{
+	struct command c = {.type = FSM_PROGRAM_PUT};
+
+	c.program_put = (struct command_program_put){
+		.program = numbered('p', number), .amendable = true,
+		.persistent = true, .owner = {"al", 2}, .vcpus = 1,
+		.has_replaces = replaces > 0, .time_ms = number,
+		.replaces = numbered('p', replaces)};
+	one(p, &c);
+}
+
+static void assign(struct pair *p, uint32_t number, uint32_t crn,
+		   stamp_t session)
+{
+	struct command c = {.type = FSM_ASSIGN};
+
+	c.assign = (struct command_assign){numbered('p', number),
+					   numbered('c', crn), session};
+	one(p, &c);
+}
+
+static uint64_t seen(const struct pair *p, enum fsm_command_type type,
+		     enum fsm_refusal refusal)
+{
+	return slow_reached(p->slow, type, refusal);
+}
+
+/* A fencer has so many rows. */
+static void limits_agree(void **state)
+{
+	struct pair p;
+	stamp_t session;
+
+	(void)state;
+	pair_open(&p);
+	configure(&p);
+	session = ready(&p, 1);
+	for (uint32_t i = 1; i <= FSM_CRN_PROGRAMS_MAX + 1; i++) {
+		put(&p, i, 0);
+		assign(&p, i, 1, session);
+	}
+	assert_int_equal(seen(&p, FSM_ASSIGN, FSM_OK), FSM_CRN_PROGRAMS_MAX);
+	assert_int_equal(seen(&p, FSM_ASSIGN, FSM_REFUSED_CAPACITY), 1);
+	pair_close(&p);
+}
+
+static void lineages_end_alike(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	configure(&p);
+	put(&p, 1, 0);
+	for (uint32_t i = 2; i <= 4098; i++)
+		put(&p, i, 1);
+	assert_int_equal(seen(&p, FSM_PROGRAM_PUT, FSM_OK), 4096);
+	assert_int_equal(seen(&p, FSM_PROGRAM_PUT, FSM_REFUSED_FULL), 2);
+	pair_close(&p);
+}
+
+static void requests_are_remembered_alike(void **state)
+{
+	struct command c = {.type = FSM_CRN_PUT};
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	configure(&p);
+	c.crn_put.crn = numbered('c', 1);
+	for (uint32_t i = 1; i <= 4200; i++) {
+		uint32_t id = i;
+
+		memcpy(c.request, &id, sizeof id);
+		one(&p, &c);
+		id = i > 4096 ? i - 4096 : 1; /* the oldest, or just gone */
+		memcpy(c.request, &id, sizeof id);
+		if (i % 50 == 0)
+			one(&p, &c);
+	}
+	pair_close(&p);
+}
+
+/* More CRNs where it failed than are remembered. */
+static void failures_are_remembered_alike(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	configure(&p);
+	put(&p, 1, 0);
+	for (uint32_t i = 1; i <= 70; i++) {
+		struct command c = {.type = FSM_REVOKE};
+		stamp_t session = ready(&p, i);
+		struct command_renewal renewal = {
+			1, numbered('c', i), session, 2, 0, true};
+
+		assign(&p, 1, i, session);
+		c.revoke = (struct command_revoke){
+			numbered('p', 1), stamp_make(p.index, 0),
+			REVOKE_START_FAILED, {"", 0}};
+		one(&p, &c);
+		renewal.applied = stamp_version(p.index);
+		c = (struct command){.type = FSM_BEAT};
+		c.beat = (struct command_beat){1, 1, 1, &renewal};
+		one(&p, &c);
+	}
+	assert_int_equal(seen(&p, FSM_ASSIGN, FSM_OK), 70);
+	pair_close(&p);
 }
 
 static void every_scenario_agrees(void **state)
@@ -251,6 +438,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_entries_agree),
+		cmocka_unit_test(limits_agree),
+		cmocka_unit_test(lineages_end_alike),
+		cmocka_unit_test(requests_are_remembered_alike),
+		cmocka_unit_test(failures_are_remembered_alike),
 		cmocka_unit_test(every_scenario_agrees),
 	};
 
