@@ -216,6 +216,11 @@ static void say_all(struct builder *b, const struct fsm_view *s, slot_t program,
 		say(b, " programs at most");
 		say_looked(b, v);
 		break;
+	case PLACE_UNKNOWN_SIZE:
+		say(b, "a CRN that fits has yet to stop a run of before the "
+		       "restore, whose size is not known");
+		say_looked(b, v);
+		break;
 	case PLACE_VCPUS:
 	case PLACE_MEMORY:
 	case PLACE_DISK:

@@ -78,8 +78,25 @@ static bool pins_allow(const struct fsm_view *s, const struct program *p,
 	return true;
 }
 
-static bool room_for(const struct program *p, const struct crn *c,
-		     const struct crn_use *use)
+/* A run that a survey found and whose program nobody told us of (R17): it is
+ * REVOKING until it stopped, and takes nobody knows how much. */
+bool fsm__size_unknown(const struct fsm_view *s, const struct crn *c)
+{
+	const struct program *p;
+
+	if (c->revoking_count == 0)
+		return false;
+	for (slot_t i = c->program_first; i != SLOT_NONE; i = p->crn_next) {
+		p = &s->programs[i];
+		if (p->state == PROGRAM_REVOKING && p->forgotten &&
+		    p->vcpus == 0 && p->memory_mib == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool room_for(const struct fsm_view *s, const struct program *p,
+		     const struct crn *c, const struct crn_use *use)
 {
 	static const struct crn_use none;
 
@@ -91,7 +108,9 @@ static bool room_for(const struct program *p, const struct crn *c,
 	       c->memory_mib_used + use->memory_mib <=
 		       c->memory_mib - p->memory_mib &&
 	       p->disk_mib <= c->disk_mib &&
-	       c->disk_mib_used + use->disk_mib <= c->disk_mib - p->disk_mib;
+	       c->disk_mib_used + use->disk_mib <=
+		       c->disk_mib - p->disk_mib &&
+	       !fsm__size_unknown(s, c);
 }
 
 enum fsm_refusal fsm__fit_crn(const struct fsm_view *s, slot_t program,
@@ -113,7 +132,7 @@ enum fsm_refusal fsm__fit_crn(const struct fsm_view *s, slot_t program,
 		return FSM_REFUSED_TOKENS;
 	if (c->class == CRN_UNFENCED && !s->config.unfenced_hold_ok)
 		return FSM_REFUSED_CLASS;
-	if (!room_for(p, c, use))
+	if (!room_for(s, p, c, use))
 		return FSM_REFUSED_CAPACITY;
 	e = fsm__exclusion_find(s, p, crn);
 	if (e && s->c_ms < e->until_ms) /* R24 */

@@ -112,6 +112,7 @@ static const char *const reasons[] = {
 	[PLACE_TOKENS] = "tokens",
 	[PLACE_CLASS] = "class",
 	[PLACE_SLOTS] = "slots",
+	[PLACE_UNKNOWN_SIZE] = "unknown_size",
 	[PLACE_VCPUS] = "vcpus",
 	[PLACE_MEMORY] = "memory",
 	[PLACE_DISK] = "disk",

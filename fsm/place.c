@@ -109,10 +109,13 @@ static enum place_reason program_reason(const struct fsm_view *s, slot_t slot,
 	return PLACE_OK;
 }
 
-static enum place_reason capacity_reason(const struct program *p,
+static enum place_reason capacity_reason(const struct fsm_view *s,
+					 const struct program *p,
 					 const struct crn *c,
 					 const struct crn_use *use)
 {
+	if (fsm__size_unknown(s, c))
+		return PLACE_UNKNOWN_SIZE;
 	if (c->program_count + use->programs >= FSM_CRN_PROGRAMS_MAX)
 		return PLACE_SLOTS;
 	if (c->vcpus_used + use->vcpus + p->vcpus > c->vcpus)
@@ -141,7 +144,7 @@ static void blame(struct place_verdict *out, enum place_reason reason,
 		[PLACE_NO_CRN] = 1, [PLACE_PIN] = 2, [PLACE_DATA] = 3,
 		[PLACE_TOKENS] = 4, [PLACE_CLASS] = 5, [PLACE_SLOTS] = 6,
 		[PLACE_VCPUS] = 7, [PLACE_MEMORY] = 8, [PLACE_DISK] = 9,
-		[PLACE_EXCLUDED] = 10,
+		[PLACE_UNKNOWN_SIZE] = 10, [PLACE_EXCLUDED] = 11,
 	};
 
 	if (nearness[reason] <= nearness[out->reason])
@@ -169,7 +172,7 @@ static void count_refusal(const struct fsm_view *s, const struct program *p,
 		reason = PLACE_CLASS;
 		out->no_class++;
 	} else if (refusal == FSM_REFUSED_CAPACITY) {
-		reason = capacity_reason(p, c, use);
+		reason = capacity_reason(s, p, c, use);
 		out->no_vcpus += reason == PLACE_VCPUS;
 		out->no_memory += reason == PLACE_MEMORY;
 		out->no_disk += reason == PLACE_DISK;

@@ -39,6 +39,7 @@ enum place_reason {
 	PLACE_TOKENS,         /* nobody offers what it requires: see token */
 	PLACE_CLASS,          /* only unfenced CRNs are there */
 	PLACE_SLOTS,          /* every CRN that fits has FSM_CRN_PROGRAMS_MAX */
+	PLACE_UNKNOWN_SIZE,   /* a run of before a restore has not stopped yet */
 	PLACE_VCPUS,
 	PLACE_MEMORY,
 	PLACE_DISK,

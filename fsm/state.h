@@ -242,6 +242,8 @@ struct crn_use {
 
 /* Is the program one that may be assigned at all now? (R8, R17, R21) */
 enum fsm_refusal fsm__fit_program(const struct fsm_view *s, slot_t program);
+/* Nothing new goes to a CRN while this holds. */
+bool fsm__size_unknown(const struct fsm_view *s, const struct crn *c);
 /* May it be on this CRN, with `use` taken there beside the state's? The token
  * that is missing is told with FSM_REFUSED_TOKENS if `token` is given. */
 enum fsm_refusal fsm__fit_crn(const struct fsm_view *s, slot_t program,

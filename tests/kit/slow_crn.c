@@ -207,6 +207,15 @@ static bool fits(const struct slow *s, const struct slow_crn *c,
 {
 	struct slow_use use = slow__use(s, c);
 
+	for (uint32_t i = 0; i < s->program_count; i++) {
+		const struct slow_program *p = &s->programs[i];
+
+		/* R17: a run of which only its CRN has ever told us. */
+		if (slow__on(p, c) && p->state == PROGRAM_REVOKING &&
+		    p->forgotten && p->wish->vcpus == 0 &&
+		    p->wish->memory_mib == 0)
+			return false;
+	}
 	return use.programs < FSM_CRN_PROGRAMS_MAX &&
 	       use.vcpus + w->vcpus <= c->vcpus &&
 	       use.memory_mib + w->memory_mib <= c->memory_mib &&

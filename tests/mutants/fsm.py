@@ -857,3 +857,19 @@ request("refused_told_as_done", "E", "apply.c",
          "		result->refusal = FSM_DUPLICATE;"))
 request("requests_name_themselves", "E", "apply.c",
         ("		result->stamp = before->stamp;\n", ""))
+
+
+# --- R17: a run whose size nobody knows
+def unknown_size(*args, **more):
+    script("r17_unknown_size", *args, **more)
+
+
+unknown_size("unknown_size_fits", "R17 R8", "fits.c",
+    ("	       !fsm__size_unknown(s, c);", "	       true;"))
+unknown_size("unknown_size_not_told", "R17", "place.c",
+    ("	if (fsm__size_unknown(s, c))\n		return PLACE_UNKNOWN_SIZE;\n",
+     ""))
+unknown_size("any_revoking_is_unknown", "R17", "fits.c",
+    ("		if (p->state == PROGRAM_REVOKING && p->forgotten &&\n"
+     "		    p->vcpus == 0 && p->memory_mib == 0)",
+     "		if (p->state == PROGRAM_REVOKING)"))
