@@ -19,7 +19,8 @@ struct link {
 	struct link_events events;
 	void *ctx;
 	uv_timer_t retry;
-	struct stream *stream; /* open */
+	struct stream *stream; /* open, the newest */
+	struct stream *old;    /* open, without an answer for some time */
 	struct stream *trial;  /* connecting: takes its place, or is the first */
 	uint32_t streams;      /* not closed yet, those replaced included */
 	bool closing, timer_gone;
@@ -95,6 +96,28 @@ static bool peer_fits(struct link *link, const struct stream *stream)
 	       strcmp(peer->cluster, stream_tls_self(link->tls)->cluster) == 0;
 }
 
+static void drop_old(struct link *link, const char *why)
+{
+	struct stream *old = link->old;
+
+	link->old = NULL; /* its end is nobody's concern */
+	if (old)
+		stream_close(old, why);
+}
+
+/* Of two links the one that brings an answer is kept. That who leads changed
+ * is no answer: every replica tells it. */
+static void answered(struct link *link, struct stream *stream)
+{
+	if (!link->old)
+		return;
+	if (stream == link->old) {
+		link->old = link->stream;
+		link->stream = stream;
+	}
+	drop_old(link, "the other link answers");
+}
+
 static void opened(void *ctx, struct stream *stream)
 {
 	struct link *link = ctx;
@@ -107,13 +130,8 @@ static void opened(void *ctx, struct stream *stream)
 	}
 	log_info("link", "connected to replica %s at %s",
 		 stream_peer(stream)->name, stream_address(stream));
-	if (link->stream) {
-		struct stream *old = link->stream;
-
-		link->stream = NULL; /* its end is nobody's concern */
-		stream_close(old, "no acknowledgement");
-		link->events.down(link->ctx);
-	}
+	drop_old(link, "no acknowledgement");
+	link->old = link->stream;
 	link->stream = stream;
 	link->trial = NULL;
 	memcpy(link->current, link->trying, sizeof link->current);
@@ -128,8 +146,11 @@ static void framed(void *ctx, struct stream *stream, uint8_t type,
 {
 	struct link *link = ctx;
 
-	if (stream == link->stream && !link->closing)
-		link->events.frame(link->ctx, type, payload, size);
+	if ((stream != link->stream && stream != link->old) || link->closing)
+		return;
+	if (type != AGENT_REPLICAS)
+		answered(link, stream);
+	link->events.frame(link->ctx, type, payload, size);
 }
 
 static void closed(void *ctx, struct stream *stream, const struct fault *fault)
@@ -139,8 +160,12 @@ static void closed(void *ctx, struct stream *stream, const struct fault *fault)
 	bool was_trial = stream == link->trial;
 
 	link->streams--;
-	if (was_open)
-		link->stream = NULL;
+	if (stream == link->old)
+		link->old = NULL;
+	if (was_open) {
+		link->stream = link->old;
+		link->old = NULL;
+	}
 	if (was_trial)
 		link->trial = NULL;
 	if (link->closing) {
@@ -150,7 +175,7 @@ static void closed(void *ctx, struct stream *stream, const struct fault *fault)
 	if (was_open || was_trial)
 		log_warn("link", "%s: %s",
 			 was_open ? link->current : link->trying, fault->text);
-	if (was_open)
+	if (was_open && !link->stream)
 		link->events.down(link->ctx);
 	if (!link->stream)
 		retry(link);
@@ -215,6 +240,8 @@ int link_send(struct link *link, uint8_t type, const void *payload,
 
 	if (!link->stream)
 		return BERTH_CLOSED;
+	if (link->old && stream_send(link->old, type, &part, 1) != 0)
+		drop_old(link, "it takes no more");
 	return stream_send(link->stream, type, &part, 1);
 }
 
@@ -349,6 +376,7 @@ void link_close(struct link *link)
 	uv_close((uv_handle_t *)&link->retry, timer_closed);
 	if (link->trial)
 		stream_close(link->trial, "the agent ends");
+	drop_old(link, "the agent ends");
 	if (link->stream)
 		stream_close(link->stream, "the agent ends");
 }

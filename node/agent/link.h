@@ -33,8 +33,8 @@ uint64_t link_since_ms(const struct link *link);
 /* Errors: CLOSED (no link at the moment), TOOBIG, BUSY. */
 MUST_CHECK int link_send(struct link *link, uint8_t type, const void *payload,
 			 size_t size);
-/* Tries the next replica. What is there is kept until that one has greeted us,
- * for it may be well and only wait for a leader, and the next one dead. */
+/* Tries the next replica. What is there is kept: it may be well and only wait
+ * for a leader, and the next one worse. Both are used until one answers. */
 void link_rotate(struct link *link);
 /* The link that is there works: no other is needed. */
 void link_settle(struct link *link);
