@@ -65,7 +65,8 @@ static uint64_t gone_ms(const struct host *host)
 {
 	if (host->world->options.mutation == MUTATE_EARLY_GONE)
 		return host->last_page_ms;
-	return host->last_page_ms + host->k_ms;
+	/* K is real time, and this clock may be ahead. */
+	return host->last_page_ms + host->k_ms + host->k_ms / 50;
 }
 
 /* A row of another container whose death cannot be seen. True: it is settled

@@ -107,6 +107,8 @@ static void on_effect(void *ctx, const struct fsm_effect *e)
 		check_assigned(world, e);
 	if (e->type == EFFECT_FREED)
 		oracle_freed(world, e);
+	if (e->type == EFFECT_ADOPTED)
+		oracle_adopted(world, e);
 	if (e->type == EFFECT_NEW_GEN)
 		restore_done(world, e->gen);
 	if (e->type == EFFECT_CONFIG)
@@ -293,6 +295,7 @@ static void other_of_lineage(struct host *host, const struct live *live)
 
 			if (other == live || !executing(other) ||
 			    world->programs[other->program].root != root ||
+			    world->programs[root].outside ||
 			    !guarded(world->hosts[h]))
 				continue;
 			if (!clock_trusted(world) &&

@@ -69,4 +69,8 @@ void oracle_placed(struct world *world, const struct fsm_effect *effect);
 void oracle_quarantine(struct world *world);
 void oracle_boots(struct world *world, const struct hash *hash, bool alarmed);
 
+/* A survey believed a CRN that is outside of the assumptions: its lineage is
+ * not asked for any more. */
+void oracle_adopted(struct world *world, const struct fsm_effect *effect);
+
 #endif

@@ -52,11 +52,24 @@ static void freed_on(struct host *host, const struct fsm_effect *e,
 	}
 }
 
+void oracle_adopted(struct world *world, const struct fsm_effect *e)
+{
+	const struct program *p =
+		&world->programs[program_number(world, &e->program)];
+	uint32_t crn;
+
+	memcpy(&crn, e->crn.bytes + 28, sizeof crn);
+	if (world->outside[crn])
+		world->programs[p->root].outside = true;
+}
+
 void oracle_freed(struct world *world, const struct fsm_effect *e)
 {
 	uint32_t number = program_number(world, &e->program);
 	bool held_only = quarantined(world) || !clock_trusted(world);
 
+	if (world->programs[world->programs[number].root].outside)
+		return;
 	for (uint32_t h = 0; h < world->host_count; h++)
 		if (world->hosts[h]->on && guarded(world->hosts[h]))
 			freed_on(world->hosts[h], e, number, held_only);
@@ -101,6 +114,8 @@ void oracle_placed(struct world *world, const struct fsm_effect *e)
 	uint32_t root = world->programs[number].root;
 	bool held_only = !clock_trusted(world);
 
+	if (world->programs[root].outside)
+		return;
 	for (uint32_t h = 0; h < world->host_count; h++)
 		if (world->hosts[h]->on && guarded(world->hosts[h]))
 			placed_beside(world->hosts[h], e, root, held_only);

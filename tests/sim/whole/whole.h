@@ -257,6 +257,7 @@ struct program {
 	uint32_t executing;
 	uint32_t vcpus;
 	bool hold, put, forgotten, replaces;
+	bool outside; /* of a root: what a CRN outside said of it was believed */
 	uint32_t replaced;
 	uint64_t asked_us; /* put or forgotten again, after a restore */
 	stamp_t epoch; /* I6 */
