@@ -93,6 +93,15 @@ static void check_assigned(struct world *world, const struct fsm_effect *e)
 	oracle_placed(world, e);
 }
 
+/* An entry may have the Registers of several CRNs. */
+static void boots_look(struct oracle *o)
+{
+	if (!hash_is_zero(&o->registered))
+		oracle_boots(o->world, &o->registered, o->alarmed);
+	o->alarmed = false;
+	memset(&o->registered, 0, sizeof o->registered);
+}
+
 static void on_effect(void *ctx, const struct fsm_effect *e)
 {
 	struct world *world = ctx;
@@ -113,8 +122,10 @@ static void on_effect(void *ctx, const struct fsm_effect *e)
 		restore_done(world, e->gen);
 	if (e->type == EFFECT_CONFIG)
 		restore_config(world);
-	if (e->type == EFFECT_CRN_REGISTERED || e->type == EFFECT_CRN_REMOVED)
+	if (e->type == EFFECT_CRN_REGISTERED || e->type == EFFECT_CRN_REMOVED) {
+		boots_look(o);
 		o->registered = e->crn;
+	}
 	o->alarmed |= e->type == EFFECT_CRN_ALARM;
 	o->sessions_moved |= e->type == EFFECT_CRN_EXPIRED ||
 			     e->type == EFFECT_CRN_REGISTERED ||
@@ -407,8 +418,7 @@ static void commit(struct world *world, uint64_t index, const void *data,
 	uint64_t bytes = bytes_hash(data, size);
 
 	o->max = index;
-	o->sessions_moved = o->alarmed = false;
-	memset(&o->registered, 0, sizeof o->registered);
+	o->sessions_moved = false;
 	o->entries[index % ORACLE_RING].index = index;
 	o->entries[index % ORACLE_RING].bytes = bytes;
 	fsm_apply(o->fsm, index, data, size, &observer);
@@ -418,8 +428,7 @@ static void commit(struct world *world, uint64_t index, const void *data,
 	check_time(world, index, bytes);
 	if (o->sessions_moved)
 		check_sessions(world);
-	if (!hash_is_zero(&o->registered))
-		oracle_boots(world, &o->registered, o->alarmed);
+	boots_look(o);
 	oracle_quarantine(world);
 	if (index % HASH_EVERY == 0)
 		oracle_note(o, index);
