@@ -52,11 +52,20 @@ class Beats:
         self.stopped = box.now()
         self.ended.set()
 
+    def steady(self):
+        """When Beats were committed, but for a single one with more than a
+        second of silence before and after it: that was proposed before the
+        first silence, and committed late by a leader that had been stopped,
+        or by the next one. It renews what was sent before, and no more."""
+        times = sorted(t for t, _ in self.advances)
+        return [t for a, t, b in zip([self.begun] + times, times,
+                                     times[1:] + [self.stopped])
+                if t - a <= 10**9 or b - t <= 10**9]
+
     def silences(self, seconds):
         """Spans of more than so many seconds without a committed Beat, or
         that may have been: a look every 0.2 s sees no better."""
-        points = [self.begun, *(t for t, _ in self.advances), self.stopped]
-        points.sort()
+        points = [self.begun, *self.steady(), self.stopped]
         return [(a, b) for a, b in zip(points, points[1:])
                 if b - a > (seconds - self.every) * 1e9]
 
