@@ -151,7 +151,7 @@ endef
 $B/flags: FORCE
 	@mkdir -p $B
 	$(file >$@,$(FLAGS_TEXT))
-mutants: $(UNITS) $B/tests/sim/whole/main $B/flags
+mutants: $(UNITS) $(PROGRAMS) $B/tests/sim/whole/main $B/flags
 	$Qtests/mutants/run $B $(MUTANTS_OPTIONS)
 mutants-search: $B/tests/sim/whole/main $B/flags
 	$Qtests/mutants/search $B $(if $(MINUTES),--minutes $(MINUTES)) \
