@@ -140,7 +140,8 @@ place("fits_memory", "E", "fits",
       "place_corpus round")
 place("fits_disk", "E", "fits",
       (" &&\n"
-       "	       c->disk_mib_used + use->disk_mib <= c->disk_mib - p->disk_mib",
+       "	       c->disk_mib_used + use->disk_mib <=\n"
+       "		       c->disk_mib - p->disk_mib",
        ""),
       "place_corpus round")
 place("fits_memory_off_by_one", "E", "fits",
