@@ -116,7 +116,10 @@ static void compare_program(struct diff *d, const struct slow *s,
 	number(d, "superseded", m->superseded, p->superseded);
 	number(d, "waiting", m->waiting, p->waiting_for_replaced);
 	number(d, "forgotten", m->forgotten, p->forgotten);
-	name(d, "lineage", &m->lineage, &p->lineage);
+	/* One that waits and is FREE blocks nobody: of a chain of records that
+	 * went, any name will do. */
+	if (!m->waiting || m->state != PROGRAM_FREE)
+		name(d, "lineage", &m->lineage, &p->lineage);
 	number(d, "has_data_crn", m->has_data_crn, p->has_data_crn);
 	name(d, "data_crn", &m->data_crn, &p->data_crn);
 }
