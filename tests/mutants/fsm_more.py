@@ -377,6 +377,7 @@ for scenario in """a_life changed config r03_term r05_beat r07_expire
         r17_orphans r17_restore r17_revoking r17_twice r20_sticky r21_forget
         r21_rings r21_supersession r21_waiting r22_removal r23_register
         r24_failed_start r25_data updates r17_no_holds_twice
-        r21_forgotten_waits r21_waiting_runs""".split():
+        r21_forgotten_waits r21_waiting_runs r17_longest_ttl r17_two_machines
+        r17_unknown_size""".split():
     more(scenario, "nothing_applies_in_" + scenario, "E", "apply.c",
          ("	f->state.term = c->term;\n", ""))
