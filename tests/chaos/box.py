@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -67,7 +66,7 @@ def lock(path):
         return None
 
 
-# --- cgroups: what outlives the namespaces ------------------------------------
+# --- cgroups: what outlives the namespaces ----
 
 def cgroup_leaf(crn, directory):
     """The fencer's name for its groups (node/agent/cgroup.c)."""
@@ -107,7 +106,7 @@ def sweep(out):
         time.sleep(0.1)
 
 
-# --- being the first process --------------------------------------------------
+# --- being the first process ----
 
 def as_init(work):
     """Runs work in a child; this process reaps whatever ends, and notes how."""
@@ -147,7 +146,7 @@ def reaped():
     return table
 
 
-# --- commands ------------------------------------------------------------------
+# --- commands ----
 
 def run(*words, text=None):
     done = subprocess.run(words, input=text, capture_output=True, text=True)
@@ -223,7 +222,7 @@ table ip chaos {
             self.gone = True
             run("ip", "netns", "del", self.name)
 
-    # --- processes ---------------------------------------------------------
+    # --- processes ----
 
     def power_on(self):
         """A namespace of process ids with a first process that reaps."""

@@ -12,7 +12,7 @@ import time
 
 import box
 from box import ROOM
-from cluster import Cluster, Failed, UnixConnection, until
+from cluster import Failed, UnixConnection, until
 
 HTTP, ADMIN_TLS, DOOR, CCN = 7201, 7301, 7401, 4024
 DISK_MIB = 192
@@ -143,7 +143,7 @@ class Replica:
     def address_of(number):
         return number, "10.77.1.%d" % number
 
-    # --- asking ------------------------------------------------------------
+    # --- asking ----
 
     def ask(self, method, path, body=None, timeout=5, heads=None, admin=False):
         """status, headers (lower case), value; status 0: nobody answered,
@@ -398,7 +398,7 @@ class World:
         self.replicas[r.id] = r
         return r
 
-    # --- who runs -----------------------------------------------------------
+    # --- who runs ----
 
     def daemons(self):
         found = [self.ccn.daemon]
@@ -424,7 +424,7 @@ class World:
                     except RuntimeError as why:
                         print("chaos: %s does not start: %s" % (d.name, why))
 
-    # --- what is known -------------------------------------------------------
+    # --- what is known ----
 
     def members(self):
         return [r for r in list(self.replicas.values()) if r.member]

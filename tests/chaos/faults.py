@@ -98,7 +98,7 @@ def bursts(daemons, rng):
     return thread.start, end
 
 
-# --- replicas: processes --------------------------------------------------------
+# --- replicas: processes ----
 
 @on_replica(3, 0.3, 8)
 def replica_kill(n, r):
@@ -142,7 +142,7 @@ def quorum_loss(n):
     return fault, kill, up
 
 
-# --- replicas: disks ------------------------------------------------------------
+# --- replicas: disks ----
 
 def traced(r, calls, what):
     """Something happens to system calls of a living process."""
@@ -201,7 +201,7 @@ def disk_full(n, r):
     return fill, lambda: os.unlink(path)
 
 
-# --- the network ----------------------------------------------------------------
+# --- the network ----
 
 def splits(pairs):
     """pairs: (who does not hear, whom)."""
@@ -281,7 +281,7 @@ def ccn_kill(n):
             n.world.ccn.daemon.kill, n.world.ccn.daemon.up)
 
 
-# --- CRNs -----------------------------------------------------------------------
+# --- CRNs ----
 
 REPLICAS = ["10.77.1.%d" % i for i in range(1, 100)]
 
@@ -378,7 +378,7 @@ def crn_split_one(n, c):
                    (r.machine, [c.machine.address])])
 
 
-# --- members --------------------------------------------------------------------
+# --- members ----
 
 def change(n, member, what, seconds=45, enough=()):
     """Asks whoever answers until it is so."""

@@ -48,7 +48,7 @@ class Malformed(Exception):
     pass
 
 
-# --- reading --------------------------------------------------------------
+# --- reading ----
 
 def _check(row):
     for name in ("client", "key", "op", "call", "return", "outcome"):
@@ -96,7 +96,7 @@ def load(lines):
     return history
 
 
-# --- deciding one key -----------------------------------------------------
+# --- deciding one key ----
 
 def _events(ops):
     """(time, is return, op), in order; at the same instant calls come first:
@@ -212,7 +212,7 @@ def first_failure(ops):
     return None
 
 
-# --- telling --------------------------------------------------------------
+# --- telling ----
 
 def _weaker(op):
     """The same write, if it happened at all."""

@@ -1,5 +1,4 @@
 """A steady load: owners at the CCN, operators and readers at the replicas."""
-import json
 import os
 import random
 import re
@@ -32,7 +31,6 @@ class Load:
         self.rng = rng
         self.ended = threading.Event()
         self.programs = []
-        self.unsure = 0
         self.history = []  # of operators, as linear.py reads it
         self.keys_used = []
         self.counts = {}
@@ -47,7 +45,7 @@ class Load:
         with self.lock:
             self.counts[what] = self.counts.get(what, 0) + 1
 
-    # --- being steady -------------------------------------------------------
+    # --- being steady ----
 
     def start(self):
         self.owner.first()
@@ -77,7 +75,7 @@ class Load:
         for thread in self.threads:
             thread.join(30)
 
-    # --- operators' keys ------------------------------------------------------
+    # --- operators' keys ----
 
     def new_key(self):
         key = "%064x" % self.rng.getrandbits(256)
@@ -116,7 +114,7 @@ class Load:
                     "level": "linearizable"})
         return rows
 
-    # --- what must be so -----------------------------------------------------
+    # --- what must be so ----
 
     def wanted(self):
         return [p for p in self.programs if p.wanted and not p.unwanted]

@@ -31,7 +31,7 @@ class Nemesis:
         if unknown:
             raise Failed("no such fault: %s" % ", ".join(sorted(unknown)))
 
-    # --- the run ------------------------------------------------------------
+    # --- the run ----
 
     def run(self, over):
         storm = time.monotonic() + STORM_S
@@ -117,7 +117,7 @@ class Nemesis:
             self.undo(fault, undo)
         self.live = []
 
-    # --- whom ---------------------------------------------------------------
+    # --- whom ----
 
     def hit(self):
         return set().union(*(f.targets for _, f, _ in self.live), set())

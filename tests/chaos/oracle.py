@@ -76,7 +76,6 @@ class Events:
     def __init__(self, world):
         self.world, self.since = world, "0"
         self.assigned = {}  # program hash: [(when, CRN, epoch)]
-        self.compacted = 0
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.thread.start()
@@ -253,7 +252,7 @@ class Verdict:
         """Seconds since the nemesis began."""
         return "%.1f s" % ((when - self.nemesis.begun) / 1e9)
 
-    # --- fences -----------------------------------------------------------------
+    # --- fences ----
 
     def touched(self, name, begin, end):
         return [f for f in self.faults if name in f.targets and
@@ -276,7 +275,7 @@ class Verdict:
                 self.false.append("at %s %s: %d runs died: %s" % (
                     self.at(t), crn, runs, why))
 
-    # --- moves ------------------------------------------------------------------
+    # --- moves ----
 
     SILENT = {"power_off", "power_blip", "agent_stop", "agent_gone",
               "fencer_stop", "fencer_gone", "crn_stop", "crn_freeze",
@@ -327,11 +326,10 @@ class Verdict:
             self.chained += 1
         return found[-1], max(found[-1].begin, since)
 
-    # --- time not running -----------------------------------------------------
+    # --- time not running ----
 
     def judge_downtime(self):
         self.down = {}
-        self.longest = {}
         for p in self.load.programs:
             runs = self.runs[p.name]
             until_ns = p.unwanted or self.beats.stopped
@@ -361,7 +359,7 @@ class Verdict:
             return "no Beat for long"
         return "untouched CRN"
 
-    # --- deaths -----------------------------------------------------------------
+    # --- deaths ----
 
     def judge_deaths(self):
         """A daemon that ended of itself, with nothing done to it, is a
@@ -387,7 +385,7 @@ class Verdict:
                 self.own_deaths += 1
         self.problems += complaints(self.world.logs)
 
-    # --- writes ----------------------------------------------------------------
+    # --- writes ----
 
     def judge_writes(self):
         load = self.load

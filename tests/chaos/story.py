@@ -1,12 +1,10 @@
 """One run: the cluster, its load, the nemesis, the verdict."""
+import json
 import os
 import random
-import shutil
 import signal
-import sys
 import time
 
-import box
 import load
 import nemesis
 import oracle
@@ -53,6 +51,10 @@ def run(options):
     verdict = oracle.Verdict(world, owners, faults, beats, events,
                              problems, last)
     world.ended.set()
+    with open(os.path.join(options.out, "history-%d.jsonl" % options.seed),
+              "w") as file:  # for tests/chaos/linear.py
+        for row in owners.history:
+            file.write(json.dumps(row) + "\n")
     if interrupted:
         print("chaos: interrupted; this is what was seen until then")
     good = report.write(verdict, options, interrupted)
