@@ -166,7 +166,9 @@ void oracle_boots(struct world *world, const struct hash *hash, bool alarmed)
 
 	memcpy(&number, hash->bytes + 28, sizeof number);
 	b = &world->oracle->boots[number];
-	if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn)) {
+	/* Removed, and perhaps admitted anew in the same entry. */
+	if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn) ||
+	    hash_is_zero(&crn.boot)) {
 		memset(b, 0, sizeof *b);
 		return;
 	}
