@@ -290,7 +290,7 @@ static void members_out(void *ctx, struct queue_item *item)
 	struct members_item *m = (struct members_item *)item;
 	struct core *core = ctx;
 
-	if (core->events.members != NULL)
+	if (core->events.members != NULL && !core->mute)
 		core->events.members(core->events.ctx, m->ids, m->count);
 	free(item);
 }

@@ -110,6 +110,15 @@ static void on_leader(void *ctx, uint64_t leader, uint64_t term)
 	sim_agents_lead(&h->agents, leader == 1 ? h->core : NULL, leader);
 }
 
+static void on_members(void *ctx, const uint64_t *ids, uint32_t count)
+{
+	struct house *h = ctx;
+
+	(void)ids;
+	(void)count;
+	h->late += h->closing;
+}
+
 static void on_changed(void *ctx, stamp_t programs, stamp_t crns,
 		       uint64_t index)
 {
@@ -160,7 +169,8 @@ static int open_core(struct house *h, struct fault *fault)
 {
 	h->events = (struct core_events){
 		.ctx = h, .agent_send = on_send, .effects = on_effects,
-		.leader = on_leader, .changed = on_changed,
+		.leader = on_leader, .members = on_members,
+		.changed = on_changed,
 		.fatal = on_fatal };
 	h->closed = h->closing = false;
 	h->leader = 0;
@@ -325,6 +335,10 @@ static void test_closed_core_tells_nothing(void **state)
 	assert_int_equal(open_core(h, &fault), 0);
 	wait_for(h, we_lead);
 	uv_sleep(600); /* our loop stands: Beats are applied meanwhile */
+	close_core(h);
+	/* Not even who is a member, which is told at the very first step. */
+	assert_int_equal(open_core(h, &fault), 0);
+	uv_sleep(300);
 	close_core(h);
 }
 
