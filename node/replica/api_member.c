@@ -216,6 +216,7 @@ static void run_change(struct core *core, struct core_call *call)
 {
 	struct ask *ask = of_call(call);
 	struct replica_status s;
+	int code;
 
 	call->code = 0;
 	replica_status(core_replica(core), &s);
@@ -226,14 +227,16 @@ static void run_change(struct core *core, struct core_call *call)
 	check(ask, &s, core);
 	if (ask->refusal)
 		return;
-	/* Done may come before this returns. */
+	/* Done may come before this returns, and has told its code then. */
 	call->pending = ask->what != TRANSFER;
-	call->code = begin(ask, core_replica(core));
-	if (call->code == BERTH_BUSY)
+	code = begin(ask, core_replica(core));
+	if (code == 0)
+		return;
+	call->code = code;
+	call->pending = false;
+	if (code == BERTH_BUSY)
 		refuse(ask, "busy", "another change of the members, or of the "
 		       "leader, is under way: ask again when it is done");
-	if (call->code != 0)
-		call->pending = false;
 }
 
 /* --- on the edge loop ------------------------------------------------------- */
