@@ -129,6 +129,8 @@ void fencer__settle(struct fencer *f);
 /* A far run: proven dead? Killed, as far as it can be reached. What the host
  * must do where neither will ever be seen is told once. */
 bool fencer__far_dead(const struct fencer *f, uint32_t index);
+/* A torn row is among them: what it names cannot be told by a Register. */
+bool fencer__far_nameless(const struct fencer *f);
 void fencer__far_kill(struct fencer *f, uint32_t index);
 void fencer__far_tell(struct fencer *f, uint32_t index);
 

@@ -24,6 +24,15 @@ bool fencer__far_dead(const struct fencer *f, uint32_t index)
 	return group_life(f, index) == CGROUP_EMPTY;
 }
 
+bool fencer__far_nameless(const struct fencer *f)
+{
+	for (uint32_t i = 0; i < FENCER_RUNS_MAX; i++)
+		if (f->procs[i].used && f->procs[i].far &&
+		    f->procs[i].row.pid_namespace == 0)
+			return true;
+	return false;
+}
+
 void fencer__far_tell(struct fencer *f, uint32_t index)
 {
 	const struct run_row *row = &f->procs[index].row;
@@ -31,7 +40,7 @@ void fencer__far_tell(struct fencer *f, uint32_t index)
 	if (row->pid_namespace == 0)
 		log_error("far", "slot %u of the run table is torn, and the "
 			  "program it named may run: until this host has "
-			  "rebooted no stop is confirmed; reboot it",
+			  "rebooted this CRN does not register; reboot it",
 			  index);
 	else if (group_life(f, index) == CGROUP_LIVES)
 		log_warn("far", "slot %u: epoch %llu.%llu runs in another "

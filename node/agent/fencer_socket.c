@@ -142,10 +142,14 @@ static const uint8_t *bytes_read(const struct heard *h)
 
 /* --- requests ------------------------------------------------------------ */
 
+/* R23: what held[] does not name is freed by the Register. A torn row cannot
+ * name what it may hide. */
 static enum fencer_code on_hello(struct fencer *f)
 {
 	uint8_t nonce[16];
 
+	if (fencer__far_nameless(f))
+		return FENCER_NOT_DEAD;
 	if (getrandom(nonce, sizeof nonce, 0) != (ssize_t)sizeof nonce)
 		return FENCER_FAILED;
 	return tenure_hello(&f->tenure, nonce);
