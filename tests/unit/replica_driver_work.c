@@ -630,6 +630,33 @@ static void test_r24_silence_of_what_is_revoked(void **state)
 	assert_int_equal(world_counts(w).failed_starts, 0);
 }
 
+/* A heartbeat that tells of as many runs as it can has no room for the rest:
+ * there its silence says nothing. With one less it does. */
+static void test_r24_silence_of_a_full_heartbeat(void **state)
+{
+	static struct agent_run runs[FSM_CRN_PROGRAMS_MAX];
+	struct world *w = *state;
+	struct agent_reply reply;
+	struct world_agent a;
+	struct command put;
+
+	place_one(w, &a, &put);
+	for (uint32_t i = 0; i < COUNT_OF(runs); i++) {
+		runs[i] = run_of(w, &put, RUN_STOPPING, 0);
+		memset(&runs[i].program, 0xee, sizeof runs[i].program);
+		runs[i].epoch = i + 1;
+	}
+	for (uint32_t i = 0; i < 280; i++) {
+		if (i == 140)
+			assert_int_equal(world_counts(w).failed_starts, 0);
+		world_heartbeat(w, &a, runs, COUNT_OF(runs) - (i >= 140));
+		world_pass(w, 500);
+		world_follow(w, &a, &reply);
+		world_forget_frames(w);
+	}
+	assert_true(world_counts(w).failed_starts > 0);
+}
+
 /* An orphan of another host is in no set of this session: its silence here
  * says nothing of it. */
 static void test_r24_silence_of_an_orphan(void **state)
@@ -760,6 +787,7 @@ int main(void)
 		STORY(test_r24_judges_first_starts_only),
 		STORY(test_r24_each_epoch_has_its_time),
 		STORY(test_r24_silence_of_what_is_revoked),
+		STORY(test_r24_silence_of_a_full_heartbeat),
 		STORY(test_r24_silence_of_an_orphan),
 		STORY(test_r22_silent_crn_is_not_drained),
 		STORY(test_r22_drain_is_asked_once),
