@@ -47,6 +47,17 @@ static void timer_set(struct fencer *f, uint64_t at_ns)
 		log_error("fencer", "timerfd: %s", strerror(errno));
 }
 
+/* For a later life that cannot see these launchers and takes them for dead K
+ * after it: written before any launcher is given it. */
+static void deadline_note(struct fencer *f, uint64_t at_ns)
+{
+	if (at_ns <= f->head.deadline_ns)
+		return;
+	f->head.deadline_ns = at_ns;
+	if (run_table_head_write(&f->table, &f->head, false) != 0)
+		log_warn("fencer", "run table: %s", strerror(errno));
+}
+
 /* CLOCK_BOOTTIME is read first: whatever delays us between the two readings
  * makes the launchers' deadline earlier, never later. */
 void fencer__arm(struct fencer *f)
@@ -56,14 +67,9 @@ void fencer__arm(struct fencer *f)
 
 	if (deadline_ms > now_ms)
 		at_ns = boottime_ns + (deadline_ms - now_ms) * NS_PER_MS;
+	deadline_note(f, at_ns);
 	atomic_store(&f->page->deadline_ns, at_ns);
 	timer_set(f, at_ns);
-	if (at_ns <= f->head.deadline_ns)
-		return;
-	/* For a later life that cannot see these launchers. */
-	f->head.deadline_ns = at_ns;
-	if (run_table_head_write(&f->table, &f->head, false) != 0)
-		log_warn("fencer", "run table: %s", strerror(errno));
 }
 
 void fencer__fence(struct fencer *f, const char *why)

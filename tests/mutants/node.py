@@ -114,8 +114,8 @@ node("launchers_not_armed", "R10", "agent/fencer",
      "agent_fencer_run test_fencers_clock_is_the_faster_one")
 node("fencer_s_timer_not_set", "R10", "agent/fencer",
      ("	timer_set(f, at_ns);\n"
-       "	if",
-      "	if"),
+       "}",
+      "}"),
      "fencer test_silence",
      redundant="launchers hold a timer each, and the loop looks at the clock once a second")
 node("head_deadline_not_written", "2.6", "agent/fencer",

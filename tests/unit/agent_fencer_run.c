@@ -142,6 +142,20 @@ int clock_gettime(clockid_t id, struct timespec *out)
 	return 0;
 }
 
+/* The run table's, of which only the head gets here; and what launchers had
+ * been given by then. */
+static uint64_t given_ns, heads;
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
+{
+	(void)fd;
+	(void)data;
+	(void)at;
+	given_ns = fencer.page->deadline_ns;
+	heads++;
+	return (ssize_t)size;
+}
+
 static struct hash name(uint8_t number)
 {
 	struct hash hash;
@@ -479,6 +493,20 @@ static void test_fence_kills_exclusive_runs(void **state)
 	assert_true(fencer.page->deadline_ns == 0); /* nor do launchers wait */
 }
 
+/* A later life that cannot see them counts from what is written: a launcher
+ * never has a later deadline than that. */
+static void test_deadline_is_written_before_it_is_given(void **state)
+{
+	(void)state;
+	begin(false);
+	heads = 0;
+	fencer__arm(&fencer);
+	assert_int_equal(heads, 1);
+	assert_int_equal(given_ns, 0);
+	assert_true(fencer.page->deadline_ns != 0);
+	assert_int_equal(fencer.head.deadline_ns, fencer.page->deadline_ns);
+}
+
 /* "A queued start is cancelled, held too" (2.6). */
 static void test_fence_cancels_held_starts(void **state)
 {
@@ -553,6 +581,7 @@ int main(void)
 		STORY(test_one_part_takes_the_others_along),
 		STORY(test_fence_leaves_held_runs),
 		STORY(test_fence_kills_exclusive_runs),
+		STORY(test_deadline_is_written_before_it_is_given),
 		STORY(test_fence_cancels_held_starts),
 		STORY(test_condemned_run_is_killed_impolitely),
 		STORY(test_polite_stop_has_an_end),
