@@ -269,6 +269,52 @@ static void test_it_dies_with_its_launcher(void **state)
 	UNTIL(dead(init));
 }
 
+/* The page is the fencer's alone to write. */
+static void test_it_cannot_lengthen_its_lease(void **state)
+{
+	char path[64], line[512], rights[8];
+	bool shared = false;
+	FILE *maps;
+
+	(void)state;
+	lease_for(20000);
+	born(false);
+	snprintf(path, sizeof path, "/proc/%d/maps", (int)launcher_pid);
+	maps = fopen(path, "re");
+	assert_non_null(maps);
+	while (fgets(line, sizeof line, maps)) {
+		assert_int_equal(sscanf(line, "%*s %7s", rights), 1);
+		shared = shared || rights[3] == 's';
+		assert_false(rights[3] == 's' && rights[1] == 'w');
+	}
+	fclose(maps);
+	assert_true(shared);
+}
+
+/* None of the fencer's locks, tables and sockets stays open in a run. */
+static void test_it_keeps_no_descriptor_of_the_fencer(void **state)
+{
+	char path[64], target[256];
+	int own = memfd_create("fencer's own", 0);
+	int fd = dup2(own, 200); /* beyond those that it keeps */
+	ssize_t size;
+
+	(void)state;
+	close(own);
+	lease_for(20000);
+	born(false);
+	for (int i = 0; i < 1024; i++) {
+		snprintf(path, sizeof path, "/proc/%d/fd/%d",
+			 (int)launcher_pid, i);
+		size = readlink(path, target, sizeof target - 1);
+		if (size < 0)
+			continue;
+		target[size] = '\0';
+		assert_null(strstr(target, "fencer's own"));
+	}
+	close(fd);
+}
+
 int main(void)
 {
 #define STORY(name) cmocka_unit_test_teardown(name, story_end)
@@ -282,6 +328,8 @@ int main(void)
 		STORY(test_an_ended_lease_is_followed),
 		STORY(test_a_held_run_outlives_the_deadline),
 		STORY(test_it_dies_with_its_launcher),
+		STORY(test_it_cannot_lengthen_its_lease),
+		STORY(test_it_keeps_no_descriptor_of_the_fencer),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
