@@ -281,6 +281,18 @@ static stamp_t session_of(const struct fsm_view *view, const struct host *host,
 	return 0;
 }
 
+/* Of a copied machine nobody can tell which one is off; in the end they look. */
+static bool copy_is_on(const struct host *host)
+{
+	const struct world *world = host->world;
+
+	for (uint32_t i = 0; world->healed && i < world->host_count; i++)
+		if (world->hosts[i]->on &&
+		    hash_equal(&world->hosts[i]->host_hash, &host->host_hash))
+			return true;
+	return false;
+}
+
 /* The session is read first; then the machine is seen off. */
 static void confirm(struct world *world, struct host *host)
 {
@@ -293,6 +305,8 @@ static void confirm(struct world *world, struct host *host)
 	if (!view)
 		return;
 	if (host->on && world->options.mutation != MUTATE_LYING_FENCE)
+		return;
+	if (copy_is_on(host) && world->options.mutation != MUTATE_LYING_FENCE)
 		return;
 	session = session_of(view, host, &host->host_hash);
 	if (session == 0)
