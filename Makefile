@@ -3,9 +3,16 @@
 # make                build into build/gcc
 # make demo           the whole promise with real processes (DEMO_PORT=4600)
 # make test           all tests
-# make bench | sim    figures | the whole system, simulated (SEEDS= MINUTES=)
+# make bench          figures
+# make sim            the whole system, simulated (SEEDS= MINUTES= SEED=)
+# make sim-raft       the replica engine alone, the same
+# make sim-figures    false fences, outages survived: tests/sim/FIGURES.md
 # make mutants        each rule left out, one scenario must notice
-# make chaos          real daemons and a nemesis (MINUTES=10 SEED=)
+# make mutants-search ... and how soon the simulator does (MINUTES= SEED=)
+# make model          the lease protocol alone, exhaustively
+# make bench-fence    from the deadline to nothing running (TRIALS=1000)
+# make chaos          real daemons and a nemesis (MINUTES=10 SEED= REPLICAS=
+#                     PROFILE= ONLY=)
 # make install        PREFIX=/usr/local DESTDIR=
 # make clean          remove build/
 #
@@ -195,7 +202,7 @@ install-deps:
 clean:
 	rm -rf build
 help:
-	@sed -n '1,17s/^# \{0,1\}//p' Makefile
+	@sed -n '/^$$/q;s/^# \{0,1\}//p' Makefile
 
 # The lease protocol alone, state by state (tests/model/README.md).
 .PHONY: model

@@ -193,7 +193,7 @@ node("let_go_without_wanted", "R11 R13", "agent/fencer_run",
        "	    fencer__now",
       "	    fencer__now"),
      "agent_fencer_run test_no_word_after_a_newer_set")
-node("let_go_while_killed", "R11", "agent/fencer_run",
+node("let_go_while_killed", "R11 W9", "agent/fencer_run",
      ("p->killing || p->kill_ms != 0 ||\n"
        "	    !tenure",
       "\n"
