@@ -1,347 +1,279 @@
-/* The agent's link among replicas that are well, silent, dead or deaf. Each of
- * these cost a CRN its lease once (tests/FOUND.md). */
+/* The agent's link: with whom, and which of two when one is silent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-
+#include <stdint.h>
 #include <cmocka.h>
-#include <stdio.h>
+
 #include <stdlib.h>
-#include <unistd.h>
 
-#include <netinet/in.h>
-#include <sys/socket.h>
+#include "node/lib/stream.h"
 
-#include "node/agent/link.h"
-#include "node/lib/clock.h"
-#include "tests/kit/certs.h"
+#define WIRES 4u
 
-#define CRN_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define REPLICAS 3
+static struct {
+	uint32_t connects, sent[WIRES], closed[WIRES];
+	uint32_t ups, downs, frames;
+	char host[64];
+	uint16_t port;
+	struct identity peer;
+} world;
+static char wires[WIRES]; /* streams are never looked into */
+static const struct identity self = { "test", IDENTITY_CRN, "crn" };
 
-/* A replica as the agent meets it: it takes what comes, and counts. */
-struct replica {
-	struct world *world;
-	struct stream_listener *listener;
-	struct stream *stream; /* the newest */
-	uint32_t accepted, closed, frames;
-	char address[64];
-};
-
-struct world {
-	uv_loop_t loop;
-	struct replica replicas[REPLICAS];
-	struct link *link;
-	uint32_t ups, downs, answers;
-};
-
-static char root[CERTS_PATH_SIZE];
-static struct stream_tls *tls_replica, *tls_crn;
-
-/* --- replicas ------------------------------------------------------------- */
-
-static void on_open(void *ctx, struct stream *stream)
+static struct stream *wire(uint32_t i)
 {
-	(void)ctx;
-	(void)stream;
+	return (struct stream *)&wires[i];
 }
 
-static void on_frame(void *ctx, struct stream *stream, uint8_t type,
-		     const uint8_t *payload, size_t size)
+static uint32_t number(const struct stream *stream)
 {
-	struct replica *replica = ctx;
+	return (uint32_t)((const char *)stream - wires);
+}
 
+static int fake_connect(struct stream **out, uv_loop_t *loop,
+			struct stream_tls *tls, const char *host, uint16_t port,
+			const char *alpn, const struct identity *expected,
+			const struct stream_options *options,
+			const struct stream_events *events, void *ctx)
+{
+	(void)loop;
+	(void)tls;
+	(void)alpn;
+	(void)expected;
+	(void)options;
+	(void)events;
+	(void)ctx;
+	assert_true(world.connects < WIRES);
+	*out = wire(world.connects++);
+	snprintf(world.host, sizeof world.host, "%s", host);
+	world.port = port;
+	return 0;
+}
+
+static int fake_send(struct stream *stream, uint8_t type,
+		     const struct stream_part *parts, uint32_t count)
+{
+	(void)type;
+	(void)parts;
+	(void)count;
+	world.sent[number(stream)]++;
+	return 0;
+}
+
+static void fake_close(struct stream *stream, const char *why)
+{
+	(void)why;
+	world.closed[number(stream)]++;
+}
+
+static const struct identity *fake_peer(const struct stream *stream)
+{
 	(void)stream;
+	return &world.peer;
+}
+
+static const struct identity *fake_self(const struct stream_tls *tls)
+{
+	(void)tls;
+	return &self;
+}
+
+static const char *fake_address(const struct stream *stream)
+{
+	(void)stream;
+	return "nowhere";
+}
+
+#define stream_connect fake_connect
+#define stream_send fake_send
+#define stream_close fake_close
+#define stream_peer fake_peer
+#define stream_tls_self fake_self
+#define stream_address fake_address
+#include "node/agent/link.c"
+
+static void on_up(void *ctx)
+{
+	(void)ctx;
+	world.ups++;
+}
+
+static void on_down(void *ctx)
+{
+	(void)ctx;
+	world.downs++;
+}
+
+static void on_frame(void *ctx, uint8_t type, const uint8_t *payload,
+		     size_t size)
+{
+	(void)ctx;
 	(void)type;
 	(void)payload;
 	(void)size;
-	replica->frames++;
+	world.frames++;
 }
 
-static void on_closed(void *ctx, struct stream *stream,
-		      const struct fault *fault)
+static struct link *it;
+static uv_loop_t loop;
+
+static int setup(void **state)
 {
-	struct replica *replica = ctx;
-
-	(void)fault;
-	replica->closed++;
-	if (replica->stream == stream)
-		replica->stream = NULL;
-}
-
-static void on_accept(void *ctx, struct stream *stream)
-{
-	static const struct stream_events events = { on_open, on_frame,
-						     on_closed };
-	struct replica *replica = ctx;
-
-	replica->accepted++;
-	replica->stream = stream;
-	stream_take(stream, &events, replica);
-}
-
-static void listen_as(struct world *world, uint32_t i)
-{
-	static const char *const alpns[] = { ALPN_AGENT, NULL };
-	static const struct stream_options options = {
-		.frame_size_max = 1u << 20, .queue_size_max = 1u << 20,
-		.handshake_ms = 2000,
-	};
-	struct replica *replica = &world->replicas[i];
-	struct fault fault;
-
-	replica->world = world;
-	assert_int_equal(stream_listen(&replica->listener, &world->loop,
-				       tls_replica, "127.0.0.1", 0, alpns,
-				       &options, on_accept, replica, &fault),
-			 0);
-	snprintf(replica->address, sizeof replica->address, "127.0.0.1:%u",
-		 (unsigned)stream_listener_port(replica->listener));
-}
-
-/* Connections are taken by the kernel, and nobody says a word: a stopped
- * replica. Gives the socket. */
-static int listen_stopped(char address[64])
-{
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	socklen_t size = sizeof at;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-	assert_int_equal(listen(fd, 16), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-	snprintf(address, 64, "127.0.0.1:%u", (unsigned)ntohs(at.sin_port));
-	return fd;
-}
-
-static void say(struct replica *replica, uint8_t type)
-{
-	struct stream_part part = { "x", 1 };
-
-	assert_non_null(replica->stream);
-	assert_int_equal(stream_send(replica->stream, type, &part, 1), 0);
-}
-
-/* --- the agent ------------------------------------------------------------ */
-
-static void link_is_up(void *ctx)
-{
-	((struct world *)ctx)->ups++;
-}
-
-static void link_is_down(void *ctx)
-{
-	((struct world *)ctx)->downs++;
-}
-
-static void link_frame(void *ctx, uint8_t type, const uint8_t *payload,
-		       size_t size)
-{
-	struct world *world = ctx;
-
-	(void)payload;
-	(void)size;
-	if (type == AGENT_REPLY)
-		world->answers++;
-}
-
-static void open_link(struct world *world, const char *const *addresses)
-{
-	static const struct link_events events = { link_is_up, link_is_down,
-						   link_frame };
-	struct fault fault;
-
-	assert_int_equal(link_open(&world->link, &world->loop, tls_crn,
-				   addresses, &events, world, &fault), 0);
-}
-
-static void learn(struct world *world, const char *const *addresses)
-{
-	struct agent_replicas told = { .leader = 1 };
-
-	for (; *addresses; addresses++) {
-		told.rows[told.count].id = told.count + 1;
-		snprintf(told.rows[told.count++].address,
-			 sizeof told.rows[0].address, "%s", *addresses);
-	}
-	link_learn(world->link, &told);
-}
-
-static void on_wake(uv_timer_t *timer)
-{
-	(void)timer;
-}
-
-/* Runs the loop until it is so; fails after ten seconds. */
-#define UNTIL(world, condition)                                       \
-	do {                                                          \
-		uint64_t end_ms = clock_monotonic_ms() + 10000;       \
-		uv_timer_t wake_;                                     \
-		uv_timer_init(&(world)->loop, &wake_);                \
-		uv_timer_start(&wake_, on_wake, 5, 5);                \
-		while (!(condition) && clock_monotonic_ms() < end_ms) \
-			uv_run(&(world)->loop, UV_RUN_ONCE);          \
-		uv_close((uv_handle_t *)&wake_, NULL);                \
-		uv_run(&(world)->loop, UV_RUN_NOWAIT);                \
-		assert_true(condition);                               \
-	} while (0)
-
-static void world_open(struct world *world)
-{
-	memset(world, 0, sizeof *world);
-	assert_int_equal(uv_loop_init(&world->loop), 0);
-	for (uint32_t i = 0; i < REPLICAS; i++)
-		listen_as(world, i);
-}
-
-static void world_close(struct world *world)
-{
-	link_close(world->link);
-	for (uint32_t i = 0; i < REPLICAS; i++)
-		stream_listener_close(world->replicas[i].listener);
-	uv_run(&world->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&world->loop), 0);
-}
-
-/* --- tests ---------------------------------------------------------------- */
-
-/* The next replica is stopped: the one that is there is used all along, and
- * what it says at last is heard. */
-static void test_kept(void **state)
-{
-	struct world w;
-	char stopped[64];
-	int fd = listen_stopped(stopped);
-	struct replica *first = &w.replicas[0];
-	uint64_t began;
+	static const char *const addresses[] = { "10.0.0.1:1", NULL };
+	static const struct link_events events = { .up = on_up,
+						   .frame = on_frame,
+						   .down = on_down };
 
 	(void)state;
-	world_open(&w);
-	open_link(&w, (const char *const[]){ first->address, NULL });
-	UNTIL(&w, w.ups == 1 && first->stream);
-	learn(&w, (const char *const[]){ stopped, NULL });
-	link_patience(w.link, 500);
-	began = clock_monotonic_ms();
-	while (clock_monotonic_ms() < began + 800) {
-		link_rotate(w.link);
-		assert_int_equal(link_send(w.link, AGENT_HEARTBEAT, "x", 1), 0);
-		UNTIL(&w, true);
-		usleep(20000);
-	}
-	assert_true(link_up(w.link));
-	assert_int_equal(w.downs, 0);
-	UNTIL(&w, first->frames > 10);
-	say(first, AGENT_REPLY);
-	UNTIL(&w, w.answers == 1);
-	link_settle(w.link);
-	world_close(&w);
-	close(fd);
-}
-
-/* The next one greets us and is deaf: both are asked, and who answers is
- * kept. */
-static void test_both(void **state)
-{
-	struct world w;
-	struct replica *first = &w.replicas[0], *second = &w.replicas[1];
-
-	(void)state;
-	world_open(&w);
-	open_link(&w, (const char *const[]){ first->address, NULL });
-	UNTIL(&w, w.ups == 1 && first->stream);
-	learn(&w, (const char *const[]){ second->address, NULL });
-	link_rotate(w.link);
-	UNTIL(&w, w.ups == 2 && second->stream);
-	assert_int_equal(link_send(w.link, AGENT_HEARTBEAT, "x", 1), 0);
-	UNTIL(&w, first->frames == 1 && second->frames == 1);
-	say(second, AGENT_REPLICAS); /* no answer: any replica says that */
-	say(first, AGENT_REPLY);
-	UNTIL(&w, w.answers == 1);
-	UNTIL(&w, second->closed == 1);
-	assert_int_equal(w.downs, 0);
-	assert_int_equal(link_send(w.link, AGENT_HEARTBEAT, "x", 1), 0);
-	UNTIL(&w, first->frames == 2);
-	assert_int_equal(first->closed, 0);
-	world_close(&w);
-}
-
-/* A stopped one costs no more than the patience that was asked for. */
-static void test_patience(void **state)
-{
-	struct world w;
-	char stopped[64];
-	int fd = listen_stopped(stopped);
-	uint64_t began = clock_monotonic_ms();
-
-	(void)state;
-	world_open(&w);
-	open_link(&w, (const char *const[]){ stopped, NULL });
-	link_patience(w.link, 500);
-	UNTIL(&w, clock_monotonic_ms() > began + 50); /* it is called */
-	learn(&w, (const char *const[]){ w.replicas[0].address, NULL });
-	UNTIL(&w, w.ups == 1);
-	assert_true(clock_monotonic_ms() - began < 2500);
-	world_close(&w);
-	close(fd);
-}
-
-/* Who left the cluster is called no more; if all of them are gone, whom the
- * configuration names is. */
-static void test_members(void **state)
-{
-	struct world w;
-	struct replica *left = &w.replicas[0], *now = &w.replicas[1];
-
-	(void)state;
-	world_open(&w);
-	open_link(&w, (const char *const[]){ w.replicas[2].address, NULL });
-	UNTIL(&w, w.ups == 1 && w.replicas[2].stream);
-	learn(&w, (const char *const[]){ left->address, NULL });
-	learn(&w, (const char *const[]){ now->address, NULL });
-	for (uint32_t i = 1; i <= 3; i++) {
-		say(i == 1 ? &w.replicas[2] : now, AGENT_REPLY);
-		UNTIL(&w, w.answers == i);
-		stream_close(i == 1 ? w.replicas[2].stream : now->stream, "x");
-		UNTIL(&w, w.ups == i + 1 && now->stream);
-	}
-	assert_int_equal(left->accepted, 0);
-	assert_int_equal(now->accepted, 3);
-	learn(&w, (const char *const[]){ "127.0.0.1:1", NULL });
-	stream_close(now->stream, "x");
-	UNTIL(&w, w.replicas[2].accepted == 2);
-	world_close(&w);
-}
-
-static int prepare(void **state)
-{
-	(void)state;
-	certs_folder(root);
-	certs_authority(root, "a", "demo");
-	certs_issue(root, "a", "r1", "demo", IDENTITY_REPLICA, "1");
-	certs_issue(root, "a", "crn", "demo", IDENTITY_CRN, CRN_A);
-	tls_replica = certs_open(root, "r1");
-	tls_crn = certs_open(root, "crn");
+	memset(&world, 0, sizeof world);
+	world.peer = (struct identity){ "test", IDENTITY_REPLICA, "1" };
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(link_open(&it, &loop, NULL, addresses, &events,
+				   NULL, NULL), 0);
 	return 0;
 }
 
-static int finish(void **state)
+static int teardown(void **state)
+{
+	struct fault fault = { .text = "the end" };
+	uint32_t left = it->streams;
+
+	(void)state;
+	link_close(it);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	for (; left != 0; left--) /* the last one frees it */
+		closed(it, NULL, &fault);
+	return uv_loop_close(&loop);
+}
+
+static void connects(void)
+{
+	connect_next(&it->retry);
+}
+
+/* Two links: the first one has been silent. */
+static void both(void)
+{
+	connects();
+	opened(it, wire(0));
+	connects();
+	opened(it, wire(1));
+	assert_int_equal(world.ups, 2);
+}
+
+static void test_only_replicas_are_spoken_to(void **state)
 {
 	(void)state;
-	stream_tls_close(tls_replica);
-	stream_tls_close(tls_crn);
-	certs_remove(root);
-	return 0;
+	world.peer.role = IDENTITY_CRN;
+	connects();
+	opened(it, wire(0));
+	assert_int_equal(world.closed[0], 1);
+	assert_false(link_up(it));
+	assert_int_equal(world.ups, 0);
+}
+
+/* Of two that are silent nobody knows which one is alive. */
+static void test_both_links_are_told(void **state)
+{
+	(void)state;
+	both();
+	assert_int_equal(world.closed[0], 0);
+	assert_int_equal(link_send(it, 1, "x", 1), 0);
+	assert_int_equal(world.sent[0], 1);
+	assert_int_equal(world.sent[1], 1);
+}
+
+static void test_the_one_that_answers_is_kept(void **state)
+{
+	(void)state;
+	both();
+	framed(it, wire(0), AGENT_REPLY, NULL, 0); /* the first one */
+	assert_int_equal(world.frames, 1);
+	assert_int_equal(world.closed[0], 0);
+	assert_int_equal(world.closed[1], 1);
+	assert_int_equal(link_send(it, 1, "x", 1), 0);
+	assert_int_equal(world.sent[0], 1);
+	assert_int_equal(world.sent[1], 0);
+	framed(it, wire(1), AGENT_REPLY, NULL, 0); /* closed: not heard */
+	assert_int_equal(world.frames, 1);
+}
+
+static void test_who_leads_is_no_answer(void **state)
+{
+	(void)state;
+	both();
+	framed(it, wire(1), AGENT_REPLICAS, NULL, 0);
+	assert_int_equal(world.closed[0], 0);
+	framed(it, wire(1), AGENT_REPLY, NULL, 0);
+	assert_int_equal(world.closed[0], 1);
+	assert_int_equal(world.closed[1], 0);
+}
+
+static void test_third_link_takes_the_olds_place(void **state)
+{
+	(void)state;
+	both();
+	connects();
+	opened(it, wire(2));
+	assert_int_equal(world.closed[0], 1);
+	assert_int_equal(world.closed[1], 0);
+	assert_int_equal(link_send(it, 1, "x", 1), 0);
+	assert_int_equal(world.sent[0], 0);
+	assert_int_equal(world.sent[1], 1);
+	assert_int_equal(world.sent[2], 1);
+}
+
+/* The newer one ends: the older one is still there, and nothing is down. */
+static void test_old_link_is_fallen_back_to(void **state)
+{
+	struct fault fault = { .text = "gone" };
+
+	(void)state;
+	both();
+	closed(it, wire(1), &fault);
+	assert_true(link_up(it));
+	assert_int_equal(world.downs, 0);
+	assert_int_equal(link_send(it, 1, "x", 1), 0);
+	assert_int_equal(world.sent[0], 1);
+	closed(it, wire(0), &fault);
+	assert_false(link_up(it));
+	assert_int_equal(world.downs, 1);
+}
+
+/* Members of now in turn; after a round without success what is configured. */
+static void test_configured_address_after_each_round(void **state)
+{
+	struct agent_replicas replicas = { .count = 2 };
+
+	(void)state;
+	strcpy(replicas.rows[0].address, "10.0.0.2:2");
+	strcpy(replicas.rows[1].address, "10.0.0.3:3");
+	link_learn(it, &replicas);
+	connects();
+	assert_int_not_equal(world.port, 1);
+	it->trial = NULL;
+	connects();
+	assert_int_not_equal(world.port, 1);
+	it->trial = NULL;
+	connects();
+	assert_int_equal(world.port, 1);
+	assert_string_equal(world.host, "10.0.0.1");
+	it->trial = NULL;
 }
 
 int main(void)
 {
+#define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kept),
-		cmocka_unit_test(test_both),
-		cmocka_unit_test(test_patience),
-		cmocka_unit_test(test_members),
+		STORY(test_only_replicas_are_spoken_to),
+		STORY(test_both_links_are_told),
+		STORY(test_the_one_that_answers_is_kept),
+		STORY(test_who_leads_is_no_answer),
+		STORY(test_third_link_takes_the_olds_place),
+		STORY(test_old_link_is_fallen_back_to),
+		STORY(test_configured_address_after_each_round),
 	};
 
-	return cmocka_run_group_tests(tests, prepare, finish);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
