@@ -126,6 +126,11 @@ r08("assign_silent_before_ack", "R8", "fits.c",
 r08("assign_without_report", "R8 2.6", "fits.c",
     ("if (!c->alive || !c->established || !c->reported)",
      "if (!c->alive || !c->established)"))
+r08("assign_to_the_dead", "R8", "fits.c",
+    ("if (!c->alive || !c->established || !c->reported)",
+     "if (!c->established || !c->reported)"),
+    redundant="`established` falls with `alive` (silence, begin_survey, "
+    "Register) and rises for the alive only; fsm_check demands it")
 r08("report_of_last_session", "R8 2.6", "lease.c",
     ("	crn->reported = false;\n", ""))
 r08("established_at_register", "R8", "lease.c",
@@ -234,6 +239,10 @@ r15("duplicate_names_itself", "R15", "apply.c",
 r15("boots_alternate", "2.6", "lease.c", ("	if (alternate)\n", "	if (0)\n"))
 r15("boot_before_not_kept", "2.6", "lease.c",
     ("		crn->boot_before = crn->boot;\n", "		;\n"))
+r15("boots_alternate_or_stay", "2.6", "lease.c",
+    ("			 !hash_equal(&c->boot, &crn->boot);\n", "			 1;\n"),
+    redundant="boot_before is the boot before the last change, so it is never "
+    "equal to the boot of now, but both zero, which no Register is")
 script("a_life", "session_not_the_stamp", "R15", "lease.c",
        ("	crn->session = f->stamp;\n", "	crn->session++;\n"))
 
@@ -583,6 +592,9 @@ survey("attested_session_any", "R17", "lease.c",
 survey("attested_when_surveyed", "R17", "lease.c",
        ("	any = any || (!s->crns[slot].surveyed && c->all_machines &&\n",
         "	any = any || (c->all_machines &&\n"))
+survey("surveyed_by_hand_twice", "R17 E", "lease.c",
+       ("	if (crn->surveyed || !c->all_machines ||\n",
+        "	if (!c->all_machines ||\n"))
 survey("universe_ignored", "R17", "survey.c",
        ("		add_universe(f, &c->universe[i]);\n", "		;\n"))
 survey("universe_surveyed", "R17", "survey.c",
@@ -813,11 +825,37 @@ waiting("replaces_itself", "R21", "lineage.c",
          ")) ||"))
 
 
+# --- limits that no scenario of a few lines can reach
+def limit(test, name, path, how):
+    mutant("fsm_" + name, "E", "fsm/" + path, how, "fsm_limits " + test)
+
+
+limit("a_crn_takes_so_many", "programs_of_a_crn", "fits.c",
+      ("c->program_count + use->programs < FSM_CRN_PROGRAMS_MAX &&",
+       "c->program_count + use->programs <= FSM_CRN_PROGRAMS_MAX &&"))
+limit("a_lineage_is_bounded", "records_of_a_lineage", "lineage.c",
+      ("	if (ring_size(s, &lineage) >= LINEAGE_MAX ||",
+       "	if (ring_size(s, &lineage) > LINEAGE_MAX ||"))
+limit("a_lineage_is_bounded", "records_that_wait", "lineage.c",
+      ("	    ring_size(s, &c->program) >= LINEAGE_MAX)", "	    0)"))
+limit("exclusions_are_bounded", "exclusions_unbounded", "history.c",
+      ("		    count >= EXCLUSIONS_MAX - 1) {", "		    0) {"))
+limit("exclusions_are_bounded", "exclusions_newest_dropped", "history.c",
+      ("		    count >= EXCLUSIONS_MAX - 1) {",
+       "		    count < 1) {"))
+limit("requests_are_remembered_so_long", "requests_for_ever", "history.c",
+      ("		fsm__index_remove(&s->request_index,\n"
+       "				  fsm__mix(0, s->requests[at].id, 16), at);",
+       "		;"))
+
+
 # --- crn.changed; requests
 def changed(*args, **more):
     script("changed", *args, **more)
 
 
+script("a_life", "since_when", "E", "lineage.c",
+       ("	s->programs[slot].since_wall_ms = s->wall_ms;\n", ""))
 changed("assign_changes_nothing", "2.6", "move.c",
         ("	fsm__touch_desired(f, crn);\n	remember(f, program, crn, "
          "EFFECT_ASSIGNED", "	remember(f, program, crn, EFFECT_ASSIGNED"))
