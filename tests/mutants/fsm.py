@@ -843,10 +843,9 @@ limit("exclusions_are_bounded", "exclusions_unbounded", "history.c",
 limit("exclusions_are_bounded", "exclusions_newest_dropped", "history.c",
       ("		    count >= EXCLUSIONS_MAX - 1) {",
        "		    count < 1) {"))
-limit("requests_are_remembered_so_long", "requests_for_ever", "history.c",
-      ("		fsm__index_remove(&s->request_index,\n"
-       "				  fsm__mix(0, s->requests[at].id, 16), at);",
-       "		;"))
+limit("requests_are_remembered_so_long", "requests_fewer", "history.c",
+      ("	uint32_t at = (uint32_t)(s->request_count % REQUESTS_MAX);\n",
+       "	uint32_t at = (uint32_t)(s->request_count % (REQUESTS_MAX - 1));\n"))
 
 
 # --- crn.changed; requests

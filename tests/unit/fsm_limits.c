@@ -149,6 +149,7 @@ static void a_lineage_is_bounded(void **state)
 {
 	struct world *w = *state;
 	struct hash root = name('r', 1), other = name('r', 2);
+	struct hash nobody = name('r', 3);
 
 	assert_int_equal(put(w, root, NULL, 0), FSM_OK);
 	for (uint32_t i = 1; i < LINEAGE_MAX; i++)
@@ -158,6 +159,7 @@ static void a_lineage_is_bounded(void **state)
 	for (uint32_t i = 0; i < LINEAGE_MAX; i++)
 		assert_int_equal(put(w, name('q', i), &other, i), FSM_OK);
 	assert_int_equal(put(w, other, NULL, 0), FSM_REFUSED_FULL);
+	assert_int_equal(put(w, other, &nobody, 0), FSM_REFUSED_FULL);
 }
 
 /* R24: where a program failed is remembered for so many CRNs, newest first. */
