@@ -361,7 +361,8 @@ more("r23_register", "orphan_released", "R23 E", "lease.c",
       "			continue;",
       "		} else if (!fsm__hash_is(s, p->host, &c->host)) {\n"
       "			fsm__release(f, i, fsm__text(\"\"));"))
-for scenario in "r21_rings r21_forgotten_waits r21_waiting_runs".split():
+for scenario in """r21_rings r21_forgotten_waits r21_waiting_runs
+        r17_unknown_size""".split():
     more(scenario, "record_stays_in_" + scenario, "R21 E", "lineage.c",
          ("	leave_ring(&f->state, slot);\n	fsm__touch_program(f, slot);\n",
           "	if (1)\n		return;\n"))
