@@ -29,6 +29,7 @@ static uint32_t pace(const struct options *o, uint32_t which)
 	case FAULT_COPY: return o->copy_ms;
 	case FAULT_WILD_HOST: return o->wild_host_ms;
 	case FAULT_WILD_NODE: return o->wild_node_ms;
+	case FAULT_CLOG: return o->clog_ms;
 	case FAULT_KIND_COUNT: break;
 	}
 	return 0;
@@ -287,6 +288,7 @@ static bool happen(struct world *world, uint32_t which)
 	case FAULT_COPY: return machine_copied(world);
 	case FAULT_WILD_HOST: return clock_of_host(world);
 	case FAULT_WILD_NODE: return clock_of_node(world);
+	case FAULT_CLOG: clog_begin(world); break;
 	case FAULT_KIND_COUNT: break;
 	}
 	return which != FAULT_REPLACED && which != FAULT_MEMBER;

@@ -47,6 +47,7 @@ static void draw_network(struct options *o, struct chance *from)
 	o->disk_ms = PICK(1, 1, 5, 20);
 	o->one_way = PICK(0, 1);
 	o->cut_ms = PICK(0, 5000, 20000);
+	o->clog_ms = PICK(0, 0, 8000, 30000);
 }
 
 static void draw_disasters(struct options *o, struct chance *from)
@@ -128,8 +129,8 @@ static void print_options(const struct options *o)
 	       "drift %u ppm\n  loss %u duplicate %u reorder %u late %u, net "
 	       "%u wan %u disk %u ms, snapshot %u, %s\n  every (ms): replica "
 	       "crash %u pause %u, machine crash %u pause %u, fencer %u, agent "
-	       "%u, cut %u, clock %u, data %u, twin %u, disk %u, operator %u, "
-	       "client %u, program %u, restore %u, replaced %u, "
+	       "%u, cut %u, clog %u, clock %u, data %u, twin %u, disk %u, "
+	       "operator %u, client %u, program %u, restore %u, replaced %u, "
 	       "members %u, container %u, directory %u, copy %u, wild clocks "
 	       "%u and %u; starts fail %u%%, %u minutes\n",
 	       o->replicas, o->crns, o->programs,
@@ -139,7 +140,7 @@ static void print_options(const struct options *o)
 	       o->wan_ms, o->disk_ms, o->snapshot_entries,
 	       o->one_way ? "one-way splits" : "splits", o->crash_node_ms,
 	       o->pause_node_ms, o->crash_host_ms, o->pause_host_ms,
-	       o->fencer_ms, o->agent_ms, o->cut_ms, o->clock_ms, o->data_ms,
+	       o->fencer_ms, o->agent_ms, o->cut_ms, o->clog_ms, o->clock_ms, o->data_ms,
 	       o->twin_ms, o->disk_fault_ms, o->operator_ms, o->client_ms,
 	       o->program_ms, o->restore_ms, o->replace_ms,
 	       o->member_ms, o->container_ms, o->directory_ms, o->copy_ms,
@@ -554,7 +555,7 @@ static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
 		"program end", "client", "restore", "replica replaced",
 		"member change", "old disk", "container", "directory copied",
 		"machine copied", "machine clock beyond rho",
-		"replica clock beyond rho" };
+		"replica clock beyond rho", "clog" };
 
 	printf("faults:");
 	for (uint32_t i = 0; i < FAULT_KIND_COUNT; i++)

@@ -112,9 +112,10 @@ static bool io_link_send(void *ctx, uint64_t id,
 
 static size_t io_link_queued(void *ctx, uint64_t id)
 {
-	(void)ctx;
-	(void)id;
-	return 0;
+	const struct node *node = ctx;
+
+	return id == 0 || id > NODES_MAX ? 0 :
+		clog_queued(node->world, node->number, (uint32_t)id - 1);
 }
 
 static void io_link_drop(void *ctx, uint64_t id, const char *why)

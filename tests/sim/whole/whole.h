@@ -74,7 +74,7 @@ struct options {
 	uint32_t loss, duplicate, reorder, net_ms, wan_ms, late;
 	uint32_t disk_ms, cut, one_way;
 	uint32_t crash_node_ms, pause_node_ms, crash_host_ms, pause_host_ms;
-	uint32_t fencer_ms, agent_ms, cut_ms, clock_ms, data_ms, twin_ms;
+	uint32_t fencer_ms, agent_ms, cut_ms, clog_ms, clock_ms, data_ms, twin_ms;
 	uint32_t disk_fault_ms, operator_ms, client_ms, program_ms;
 	uint32_t drift, hold, start_fails, snapshot_entries, minutes;
 	uint32_t container_ms, directory_ms, copy_ms, wild_host_ms;
@@ -341,6 +341,10 @@ struct world {
 		uint32_t closer;
 		bool up, cut[2];
 	} peers[NODES_MAX][NODES_MAX];
+	struct clog {
+		uint64_t until_us, last_us;
+		uint32_t rate; /* bytes a second */
+	} clogs[NODES_MAX][NODES_MAX][2];
 	uint64_t peers_look_us, next_sweep_us;
 	struct request requests[REQUESTS_MAX];
 	uint32_t request_count;
@@ -439,6 +443,12 @@ void wire_answer(struct node *node, const struct agent_route *route,
 /* What has arrived; true when it was for a node (which then steps). */
 struct node *wire_arrive(struct world *world, struct event *event);
 uint64_t wire_delay(struct world *world, bool wide);
+
+/* clog.c */
+void clog_begin(struct world *world);
+uint64_t clog_passes(struct world *world, uint32_t from, uint32_t to,
+		     size_t size, uint64_t at_us);
+size_t clog_queued(const struct world *world, uint32_t from, uint32_t to);
 
 /* host.c */
 struct host *host_new(struct world *world, uint32_t crn);
@@ -541,7 +551,8 @@ enum fault_kind {
 	FAULT_DATA, FAULT_TWIN, FAULT_DISK, FAULT_OPERATOR, FAULT_PROGRAM,
 	FAULT_CLIENT, FAULT_RESTORE, FAULT_REPLACED, FAULT_MEMBER,
 	FAULT_OLD_DISK, FAULT_CONTAINER, FAULT_DIRECTORY, FAULT_COPY,
-	FAULT_WILD_HOST, FAULT_WILD_NODE, FAULT_KIND_COUNT
+	FAULT_WILD_HOST, FAULT_WILD_NODE, FAULT_CLOG,
+	FAULT_KIND_COUNT
 };
 void faults_plan(struct world *world);
 void faults_happen(struct world *world, uint32_t which);

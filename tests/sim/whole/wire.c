@@ -30,6 +30,15 @@ static uint8_t *copy(const void *data, size_t size)
 
 /* --- between replicas: the engine's links ---------------------------------------- */
 
+static size_t size_of(const struct replica_part *parts, uint32_t count)
+{
+	size_t size = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		size += parts[i].size;
+	return size;
+}
+
 static void carry(struct world *world, uint32_t from, uint32_t to,
 		  const struct replica_part *parts, uint32_t count,
 		  uint64_t at_us)
@@ -39,8 +48,7 @@ static void carry(struct world *world, uint32_t from, uint32_t to,
 	uint32_t low = from < to ? from : to, high = from < to ? to : from;
 	size_t at = 0;
 
-	for (uint32_t i = 0; i < count; i++)
-		event.size += parts[i].size;
+	event.size = size_of(parts, count);
 	event.data = need(malloc(event.size + 1));
 	for (uint32_t i = 0; i < count; i++) {
 		if (parts[i].size)
@@ -71,7 +79,8 @@ bool peer_transmit(struct node *node, uint64_t id,
 	if (!must && (world->peers[low][high].cut[way] ||
 		      chance_below(&world->chance, 1000) < o->loss))
 		return true;
-	at = world->now_us + wire_delay(world, false) % 2000000;
+	at = clog_passes(world, from, to, size_of(parts, count),
+			 world->now_us + wire_delay(world, false) % 2000000);
 	last = &world->peers[low][high].last_us[way];
 	if (must || !chance_percent(&world->chance, o->reorder)) {
 		if (at < *last)
