@@ -32,6 +32,8 @@ uint64_t clog_passes(struct world *world, uint32_t from, uint32_t to,
 	if (clog->last_us < world->now_us)
 		clog->last_us = world->now_us;
 	clog->last_us += size * UINT64_C(1000000) / clog->rate;
+	if (clog->last_us > clog->until_us)
+		clog->last_us = clog->until_us; /* what waits goes then */
 	return at_us > clog->last_us ? at_us : clog->last_us;
 }
 
