@@ -144,6 +144,23 @@ void world_close(struct world *w)
 	free(w->results);
 }
 
+int world_setup(void **state)
+{
+	struct world *w = calloc(1, sizeof *w);
+
+	REQUIRE(w);
+	world_open(w);
+	*state = w;
+	return 0;
+}
+
+int world_teardown(void **state)
+{
+	world_close(*state);
+	free(*state);
+	return 0;
+}
+
 void world_lead(struct world *w)
 {
 	struct driver_status status;

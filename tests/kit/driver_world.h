@@ -40,6 +40,9 @@ struct world {
 /* A configured state (profile fast); nobody leads. */
 void world_open(struct world *w);
 void world_close(struct world *w);
+/* The same for cmocka: *state is the world. */
+int world_setup(void **state);
+int world_teardown(void **state);
 /* Leadership of the next term, own Lead applied. */
 void world_lead(struct world *w);
 uint64_t world_tick(struct world *w);

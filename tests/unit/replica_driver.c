@@ -23,22 +23,6 @@ static bool own_write(void *ctx, const void *data, size_t size)
 	return true;
 }
 
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof *w);
-
-	world_open(w);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
 static struct fsm_status status_of(struct world *w)
 {
 	struct fsm_status status;
@@ -1222,7 +1206,8 @@ static void test_a_crn_gets_no_more_than_it_can_hold(void **state)
 
 int main(void)
 {
-#define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define STORY(name) \
+	cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		STORY(test_lead_comes_first),
 		STORY(test_clock_counts_from_own_lead),

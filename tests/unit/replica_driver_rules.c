@@ -9,22 +9,6 @@
 
 #include "tests/kit/driver_world.h"
 
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof *w);
-
-	world_open(w);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
 /* The newest Beat that waits in the log, and its first renewal. */
 struct beat {
 	uint32_t dt_ms, count;
@@ -801,7 +785,8 @@ static void test_request_ids_of_agents_count_for_nothing(void **state)
 
 int main(void)
 {
-#define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define STORY(name) \
+	cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		STORY(test_r03_lead_is_urgent_and_alone),
 		STORY(test_r03_nothing_is_carried_into_the_next_term),

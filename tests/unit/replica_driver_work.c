@@ -9,22 +9,6 @@
 
 #include "tests/kit/driver_world.h"
 
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof *w);
-
-	world_open(w);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
 /* --- clients ------------------------------------------------------------------ */
 
 #define NAME_SIZE 100u
@@ -769,7 +753,8 @@ static void test_r22_drain_is_slow(void **state)
 
 int main(void)
 {
-#define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define STORY(name) \
+	cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		STORY(test_few_entries_fly),
 		STORY(test_few_bytes_fly),
