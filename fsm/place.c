@@ -2,20 +2,26 @@
  *
  * Among the CRNs that fit (fits.c), the first by this order:
  *   1. the one that holds its data (R25);
- *   2. the one it was on, if its code is being changed, or if that CRN
+ *   2. one that was heard lately: what is given to one that has just fallen
+ *      silent waits for its lease to run out as well;
+ *   3. the one it was on, if its code is being changed, or if that CRN
  *      registered within the sticky time (R20);
- *   3. a fenced one before an unfenced one;
- *   4. the one with least memory left afterwards (best fit);
- *   5. with least vcpus left;
- *   6. with least disk left;
- *   7. the lowest hash, which no two CRNs share.
+ *   4. a fenced one before an unfenced one;
+ *   5. the one with least memory left afterwards (best fit);
+ *   6. with least vcpus left;
+ *   7. with least disk left;
+ *   8. the lowest hash, which no two CRNs share.
  */
 #include <stdlib.h>
 
 #include "fsm/overlay.h"
 
+/* More than one was lost or is late: a heartbeat, the Beat that carries it and
+ * the way to the leader take less than two periods. */
+#define SILENT_HEARTBEATS 2u
+
 struct candidate {
-	bool data, back, fenced;
+	bool data, heard, back, fenced;
 	uint64_t memory_mib, vcpus, disk_mib; /* left afterwards */
 	const struct hash *hash;
 };
@@ -36,6 +42,8 @@ static int compare(const struct candidate *a, const struct candidate *b)
 	int order = prefer_flag(a->data, b->data);
 
 	if (order == 0)
+		order = prefer_flag(a->heard, b->heard);
+	if (order == 0)
 		order = prefer_flag(a->back, b->back);
 	if (order == 0)
 		order = prefer_flag(a->fenced, b->fenced);
@@ -46,6 +54,16 @@ static int compare(const struct candidate *a, const struct candidate *b)
 	if (order == 0)
 		order = prefer_less(a->disk_mib, b->disk_mib);
 	return order ? order : hash_compare(a->hash, b->hash);
+}
+
+/* Its last renewal is not long ago. C counts only while a leader renews, so
+ * an outage of the schedulers makes nobody look silent. */
+static bool heard_lately(const struct fsm_view *s, const struct crn *c)
+{
+	uint64_t silence_ms =
+		(uint64_t)SILENT_HEARTBEATS * s->config.heartbeat_ms;
+
+	return c->exp_ms + silence_ms >= s->c_ms + s->config.ttl_s_ms;
 }
 
 /* R20: its last CRN registered a short while ago. */
@@ -66,6 +84,7 @@ static struct candidate candidate_of(const struct fsm_view *s,
 	return (struct candidate){
 		.data = p->data_crn != 0 &&
 			fsm__hash_is(s, p->data_crn, &c->hash),
+		.heard = heard_lately(s, c),
 		.back = sticks(s, p, slot),
 		.fenced = c->class == CRN_FENCED,
 		.memory_mib = c->memory_mib - c->memory_mib_used -
@@ -109,13 +128,11 @@ static enum place_reason program_reason(const struct fsm_view *s, slot_t slot,
 	return PLACE_OK;
 }
 
-static enum place_reason capacity_reason(const struct fsm_view *s,
-					 const struct program *p,
+/* What is short now; a run of unknown size only where all would fit. */
+static enum place_reason capacity_reason(const struct program *p,
 					 const struct crn *c,
 					 const struct crn_use *use)
 {
-	if (fsm__size_unknown(s, c))
-		return PLACE_UNKNOWN_SIZE;
 	if (c->program_count + use->programs >= FSM_CRN_PROGRAMS_MAX)
 		return PLACE_SLOTS;
 	if (c->vcpus_used + use->vcpus + p->vcpus > c->vcpus)
@@ -123,7 +140,9 @@ static enum place_reason capacity_reason(const struct fsm_view *s,
 	if (c->memory_mib_used + use->memory_mib + p->memory_mib >
 	    c->memory_mib)
 		return PLACE_MEMORY;
-	return PLACE_DISK;
+	if (c->disk_mib_used + use->disk_mib + p->disk_mib > c->disk_mib)
+		return PLACE_DISK;
+	return PLACE_UNKNOWN_SIZE;
 }
 
 static enum place_reason pin_reason(const struct fsm_view *s,
@@ -172,7 +191,7 @@ static void count_refusal(const struct fsm_view *s, const struct program *p,
 		reason = PLACE_CLASS;
 		out->no_class++;
 	} else if (refusal == FSM_REFUSED_CAPACITY) {
-		reason = capacity_reason(s, p, c, use);
+		reason = capacity_reason(p, c, use);
 		out->no_vcpus += reason == PLACE_VCPUS;
 		out->no_memory += reason == PLACE_MEMORY;
 		out->no_disk += reason == PLACE_DISK;

@@ -83,6 +83,42 @@ place("order_back_after_fenced", "R20", "place",
        "	if (order == 0)\n"
        "		order = prefer_flag(a->back, b->back);"),
       "place_corpus sticky_time")
+place("silent_first_come", "E", "place",
+      ("		order = prefer_flag(a->heard, b->heard);",
+       "		;"),
+      "place_corpus silent")
+place("silent_before_data", "R25", "place",
+      ("	int order = prefer_flag(a->data, b->data);\n"
+       "\n"
+       "	if (order == 0)\n"
+       "		order = prefer_flag(a->heard, b->heard);",
+       "	int order = prefer_flag(a->heard, b->heard);\n"
+       "\n"
+       "	if (order == 0)\n"
+       "		order = prefer_flag(a->data, b->data);"),
+      "place_corpus silent")
+place("silent_back", "E", "place",
+      ("		order = prefer_flag(a->heard, b->heard);\n"
+       "	if (order == 0)\n"
+       "		order = prefer_flag(a->back, b->back);",
+       "		order = prefer_flag(a->back, b->back);\n"
+       "	if (order == 0)\n"
+       "		order = prefer_flag(a->heard, b->heard);"),
+      "place_corpus silent")
+place("silent_off_by_one", "E", "place",
+      ("	return c->exp_ms + silence_ms >= s->c_ms",
+       "	return c->exp_ms + silence_ms > s->c_ms"),
+      "place_corpus silent")
+place("silent_late", "E", "place",
+      ("#define SILENT_HEARTBEATS 2u",
+       "#define SILENT_HEARTBEATS 3u"),
+      "place_corpus silent")
+place("size_unknown_first", "E", "place",
+      ("	if (c->program_count + use->programs >=",
+       "	if (c->revoking_count != 0)\n"
+       "		return PLACE_UNKNOWN_SIZE;\n"
+       "	if (c->program_count + use->programs >="),
+      "fsm_scripts r17_unknown_size")
 place("worst_fit", "E", "place",
       ("order = prefer_less(a->memory_mib, b->memory_mib);",
        "order = prefer_less(b->memory_mib, a->memory_mib);"),
