@@ -85,10 +85,15 @@ def write(v, options, interrupted):
             quantile([m.start for m in v.timed], .5),
             max([m.start for m in v.timed], default=0), quantile(net, .99),
             max(net, default=0), bound))
+    led = [m.total - m.start for m in v.timed if m.gap == 0]
+    add("In %d of them Beats were committed all along: nothing but the "
+        "program's own start is left out there, p50 %.2f s, p99 %.2f s, max "
+        "%.2f s." % (len(led), quantile(led, .5), quantile(led, .99),
+                     max(led, default=0)))
     if v.chained:
-        add("%d of these were given to a CRN that was silent too, or became so"
-            " before they ran; their time is from that second silence." %
-            v.chained)
+        add("%d of all %d were given to a CRN that was silent too, or became so"
+            " before they ran; their time is from that second silence." % (
+                v.chained, len(totals)))
     add("Daemons that ended by themselves under a fault (and were started "
         "anew): %d." % v.own_deaths)
     for title, rows in (("Overlaps", v.overlaps), ("Lost writes", v.lost),
@@ -110,11 +115,12 @@ def write(v, options, interrupted):
         for m in sorted(v.timed, key=lambda m: -m.net)[:20]:
             add("* at %s %s" % (v.at(m.b.first), m))
     last = ("chaos: minutes=%g faults=%d moves=%d overlaps=%d lost=%d "
-            "anomalies=%d false_fences=%d move_p50=%.2f p99=%.2f max=%.2f" % (
+            "anomalies=%d false_fences=%d move_p50=%.2f p99=%.2f max=%.2f "
+            "p99_led=%.2f" % (
                 options.minutes, len(v.faults), len(v.moves),
                 len(v.overlaps), len(v.lost), len(v.anomalies),
                 len(v.false), quantile(totals, .5), quantile(totals, .99),
-                max(totals, default=0)))
+                max(totals, default=0), quantile(led, .99)))
     add("")
     add(last)
     path = os.path.join(options.out, "REPORT-%d.md" % options.seed)
