@@ -171,9 +171,10 @@ static int attest(struct cli *cli, const struct fence *f)
 	if (code == 0 && cli->json)
 		cli_json(answer);
 	else if (code == 0)
-		printf("session %s of %s is confirmed off; %zu programs"
+		printf("session %s of %s is confirmed off; %zu program%s"
 		       " freed\n", f->session, name_of(f),
-		       json_array_size(f->freed));
+		       json_array_size(f->freed),
+		       json_array_size(f->freed) == 1 ? "" : "s");
 	json_decref(answer);
 	json_decref(body);
 	return code;

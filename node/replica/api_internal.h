@@ -203,6 +203,9 @@ void api_json_guarantee(struct json_writer *w,
 /* "downtime" of moves[at], if a run begins with it. */
 void api_json_downtime(struct json_writer *w, const struct api_program_row *row,
 		       uint32_t at);
+/* "reason" of moves[at]; of an assignment, what ended the run before it. */
+void api_json_move_reason(struct json_writer *w,
+			  const struct api_program_row *row, uint32_t at);
 void api_json_down_since(struct json_writer *w,
 			 const struct api_program_row *row);
 

@@ -154,7 +154,7 @@ static void moves(struct json_writer *w, const struct api_program_row *row)
 		api_json_stamp(w, "epoch", move->epoch);
 		api_json_stamp(w, "stamp", move->stamp);
 		api_json_time(w, "time", move->wall_ms);
-		api_json_text(w, "reason", &move->reason);
+		api_json_move_reason(w, row, i);
 		api_json_downtime(w, row, i);
 		jsonw_object_end(w);
 	}

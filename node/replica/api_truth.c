@@ -117,16 +117,24 @@ static bool began(const struct api_program_row *row, uint32_t end,
 	return false;
 }
 
-/* Before the run that begins with moves[at]: newest move first. */
+/* How the run before the one that begins with moves[at] ended, newest move
+ * first; move_count if it is not known. */
+static uint32_t end_before(const struct api_program_row *row, uint32_t at)
+{
+	uint32_t end = at + 1;
+
+	while (end < row->move_count && !ended(&row->moves[end]))
+		end++;
+	return end;
+}
+
 static struct downtime downtime_before(const struct api_program_row *row,
 				       uint32_t at)
 {
 	uint64_t now_ms = row->moves[at].wall_ms, since_ms;
 	struct downtime d = { .known = false };
-	uint32_t end = at + 1;
+	uint32_t end = end_before(row, at);
 
-	while (end < row->move_count && !ended(&row->moves[end]))
-		end++;
 	/* The clocks of two leaders: what they make negative is not known. */
 	if (end >= row->move_count || row->moves[end].wall_ms > now_ms)
 		return d;
@@ -157,6 +165,46 @@ void api_json_downtime(struct json_writer *w, const struct api_program_row *row,
 	else
 		jsonw_null(w, "max_ms");
 	jsonw_object_end(w);
+}
+
+/* What ended a run: of one that was told to stop, why it was told. */
+static const struct text *cause_of(const struct api_program_row *row,
+				   uint32_t end)
+{
+	const struct fsm_move *moves = row->moves;
+
+	if (reason_is(&moves[end], "stopped"))
+		for (uint32_t i = end + 1; i < row->move_count; i++)
+			if (moves[i].epoch == moves[end].epoch &&
+			    moves[i].what == EFFECT_REVOKING &&
+			    moves[i].reason.size > 0)
+				return &moves[i].reason;
+	return &moves[end].reason;
+}
+
+void api_json_move_reason(struct json_writer *w,
+			  const struct api_program_row *row, uint32_t at)
+{
+	const struct fsm_move *move = &row->moves[at];
+	uint32_t end = end_before(row, at);
+	const char *how = "moved here";
+	char text[512];
+
+	if (move->what != EFFECT_ASSIGNED) {
+		api_json_text(w, "reason", &move->reason);
+		return;
+	}
+	if (end >= row->move_count) {
+		/* Of a full list older moves may have been dropped. */
+		jsonw_string(w, "reason", row->move_count < API_MOVES_MAX
+						  ? "first placement" : "");
+		return;
+	}
+	if (hash_compare(&move->crn, &row->moves[end].crn) == 0)
+		how = "again where it was";
+	snprintf(text, sizeof text, "%s: %.*s", how,
+		 (int)cause_of(row, end)->size, cause_of(row, end)->data);
+	jsonw_text(w, "reason", text, strlen(text));
 }
 
 void api_json_down_since(struct json_writer *w,
