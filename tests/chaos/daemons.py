@@ -19,6 +19,8 @@ DISK_MIB = 192
 # ttl_a, ttl_s, heartbeat in seconds; k_ms of a CRN (lease.md, 2.6)
 PROFILES = {"fast": (4, 5.2, 0.5, 900), "default": (10, 12.5, 1, 1800),
             "calm": (30, 36, 3, 4500)}
+PROFILES["apart"] = PROFILES["default"]
+APART_S = 0.05  # each way: replicas that are 100 ms apart there and back
 
 
 class Daemon:
@@ -112,7 +114,7 @@ class Replica:
             'listen = "%s:%d"; http = "%s:%d"; admin_tls = "%s:%d";' % (
                 at, box.PORT, at, HTTP, at, ADMIN_TLS),
             'profile = "%s"; election_ms = %d;' % (
-                w.options.profile, 500 if seconds < 10 else 1000),
+                w.berth_profile, 500 if seconds < 10 else 1000),
             'watchdog_none_ok = true; unfenced_hold_ok = false;',
             'ccns = [ "http://%s:%d" ]; ccn_poll_ms = 500;' % (
                 w.ccn.machine.address, CCN)]
@@ -297,6 +299,9 @@ class World:
         self.options = options
         self.profile = PROFILES[options.profile]
         self.ttl_a, self.ttl_s, self.heartbeat, _ = self.profile
+        self.apart = options.profile == "apart"
+        self.berth_profile = "default" if self.apart else options.profile
+        self.delay_more = 0
         self.stamp = "%d-%d" % (options.seed, box.now())
         self.logs = os.path.join(options.out, "logs")
         shutil.rmtree(self.logs, ignore_errors=True)
@@ -341,6 +346,7 @@ class World:
             one.make()
             self.serve(one.machine)
         self.ccn.daemon.start()
+        self.set_delay(0)
         for r in self.replicas.values():
             r.daemon.start()
         for c in self.crns:
@@ -372,8 +378,10 @@ class World:
         self.proxy.stdin.write(json.dumps(job) + "\n")
         self.proxy.stdin.flush()
 
-    def set_delay(self, seconds):
-        """Each way, between replicas."""
+    def set_delay(self, more):
+        """Seconds each way between replicas, beside those of the profile."""
+        self.delay_more = more
+        seconds = more + (APART_S if self.apart else 0)
         addresses = {r.name: r.machine.address
                      for r in self.replicas.values()}
         self.tell_proxy({"delay": {
@@ -396,6 +404,7 @@ class World:
         r.make()
         self.serve(r.machine)
         self.replicas[r.id] = r
+        self.set_delay(self.delay_more)
         return r
 
     # --- who runs ----

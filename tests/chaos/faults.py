@@ -8,6 +8,7 @@ import time
 
 import box
 from cluster import Failed, until
+from daemons import APART_S
 
 KINDS = {}  # name: (how often, maker)
 # Only when nothing is done to any replica. They are waited for, so that they
@@ -257,11 +258,12 @@ def replica_pair_split(n, r):
 
 @kind(1)
 def replicas_apart(n):
-    """100 ms there and back between replicas, by the delaying proxy."""
+    """100 ms there and back between replicas, by the delaying proxy; 100 ms
+    more where the profile is `apart`."""
     if not n.free(["network"]):
         return None
     return (Fault("replicas_apart", ["network"], n.seconds(15, 30)),
-            lambda: n.world.set_delay(0.05), lambda: n.world.set_delay(0))
+            lambda: n.world.set_delay(APART_S), lambda: n.world.set_delay(0))
 
 
 @kind(0.7)
