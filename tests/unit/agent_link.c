@@ -14,6 +14,7 @@
 static struct {
 	uint32_t connects, sent[WIRES], closed[WIRES];
 	uint32_t ups, downs, frames;
+	uint64_t handshake_ms; /* how long the last one may take */
 	char host[64];
 	uint16_t port;
 	struct identity peer;
@@ -41,9 +42,9 @@ static int fake_connect(struct stream **out, uv_loop_t *loop,
 	(void)tls;
 	(void)alpn;
 	(void)expected;
-	(void)options;
 	(void)events;
 	(void)ctx;
+	world.handshake_ms = options->handshake_ms;
 	assert_true(world.connects < WIRES);
 	*out = wire(world.connects++);
 	snprintf(world.host, sizeof world.host, "%s", host);
@@ -262,6 +263,51 @@ static void test_configured_address_after_each_round(void **state)
 	it->trial = NULL;
 }
 
+/* Who left the cluster is not called any more, nor is one that is to join: a
+ * lease would run out meanwhile. */
+static void test_members_of_now_replace_those_before(void **state)
+{
+	struct agent_replicas replicas = { .count = 2 };
+
+	(void)state;
+	strcpy(replicas.rows[0].address, "10.0.0.2:2");
+	strcpy(replicas.rows[1].address, "10.0.0.3:3");
+	link_learn(it, &replicas);
+	replicas.count = 1;
+	strcpy(replicas.rows[0].address, "10.0.0.4:4");
+	link_learn(it, &replicas);
+	connects();
+	assert_int_equal(world.port, 4);
+	it->trial = NULL;
+	connects();
+	assert_int_equal(world.port, 1); /* and what is configured */
+	it->trial = NULL;
+	/* Nobody tells of no members: those before stay. */
+	replicas.count = 0;
+	link_learn(it, &replicas);
+	connects();
+	assert_int_equal(world.port, 4);
+	it->trial = NULL;
+}
+
+/* A stopped replica's greeting is waited for no longer than a lease bears. */
+static void test_a_greeting_has_as_long_as_it_is_told(void **state)
+{
+	(void)state;
+	link_patience(it, 1000);
+	connects();
+	assert_int_equal(world.handshake_ms, 1000);
+	it->trial = NULL;
+	link_patience(it, 0);
+	connects();
+	assert_int_equal(world.handshake_ms, HANDSHAKE_MS_MIN);
+	it->trial = NULL;
+	link_patience(it, 60000);
+	connects();
+	assert_int_equal(world.handshake_ms, HANDSHAKE_MS_MAX);
+	it->trial = NULL;
+}
+
 int main(void)
 {
 #define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -273,6 +319,8 @@ int main(void)
 		STORY(test_third_link_takes_the_olds_place),
 		STORY(test_old_link_is_fallen_back_to),
 		STORY(test_configured_address_after_each_round),
+		STORY(test_members_of_now_replace_those_before),
+		STORY(test_a_greeting_has_as_long_as_it_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@ static struct {
 	uint32_t asks, frames, rotations;
 	uint8_t type, frame[4096];
 	size_t size;
+	uint64_t patience_ms; /* of the link, for a greeting */
 	bool linked;
 } world;
 
@@ -76,7 +77,7 @@ static void fake_state(struct runner *runner, const struct fencer_run *rows,
 static void fake_patience(struct link *link, uint64_t handshake_ms)
 {
 	(void)link;
-	(void)handshake_ms;
+	world.patience_ms = handshake_ms;
 }
 
 static void fake_offer(const struct agent_config *config,
@@ -366,6 +367,16 @@ static void test_a_fenced_session_is_left(void **state)
 	assert_int_equal(world.asked.type, FENCER_HELLO);
 }
 
+/* A replica that is stopped is left while the lease lasts. */
+static void test_greetings_have_two_heartbeats(void **state)
+{
+	(void)state;
+	session__heartbeat_heard(session, 500);
+	assert_int_equal(world.patience_ms, 1000);
+	session__heartbeat_heard(session, 3000);
+	assert_int_equal(world.patience_ms, 6000);
+}
+
 /* 2.6: after a missed acknowledgement, to another replica. */
 static void test_silence_rotates(void **state)
 {
@@ -417,6 +428,7 @@ int main(void)
 		STORY(test_no_heartbeat_without_link_or_session),
 		STORY(test_reply_goes_to_the_fencer_as_it_is),
 		STORY(test_a_fenced_session_is_left),
+		STORY(test_greetings_have_two_heartbeats),
 		STORY(test_silence_rotates),
 		STORY(test_requests_go_to_the_highest_epoch),
 	};
