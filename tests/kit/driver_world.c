@@ -53,6 +53,14 @@ static void on_send(void *ctx, const struct agent_route *route, uint8_t type,
 	memcpy(frame->payload, payload, size);
 }
 
+static void on_alarm(void *ctx, const struct driver_clock *clock)
+{
+	struct world *w = ctx;
+
+	w->alarms++;
+	w->alarm = *clock;
+}
+
 static void on_result(void *ctx, const struct fsm_result *result)
 {
 	struct world *w = ctx;
@@ -99,7 +107,8 @@ void world_open(struct world *w)
 {
 	const struct driver_ops ops = {
 		.ctx = w, .self = 1, .clock_ms = clock_of, .wall_ms = clock_of,
-		.propose = on_propose, .raft_term = term_of, .send = on_send };
+		.propose = on_propose, .raft_term = term_of, .send = on_send,
+		.clock_alarm = on_alarm };
 	struct command first = { .type = FSM_CONFIG };
 	struct bytes bytes = { NULL, 0 };
 	struct byte_sink sink = { &bytes, bytes_write };

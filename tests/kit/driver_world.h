@@ -35,6 +35,8 @@ struct world {
 	uint32_t frame_count;
 	struct fsm_result *results;
 	uint32_t result_count, result_capacity;
+	uint32_t alarms; /* H38, and what the last one said */
+	struct driver_clock alarm;
 };
 
 /* A configured state (profile fast); nobody leads. */

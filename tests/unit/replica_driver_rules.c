@@ -12,6 +12,7 @@
 /* The newest Beat that waits in the log, and its first renewal. */
 struct beat {
 	uint32_t dt_ms, count;
+	uint64_t wall_ms;
 	struct command_renewal first;
 };
 
@@ -28,6 +29,7 @@ static struct beat beat_of(const struct world *w)
 			if (command.type != FSM_BEAT)
 				continue;
 			beat.dt_ms = command.beat.dt_ms;
+			beat.wall_ms = command.beat.wall_ms;
 			beat.count = command.beat.renewal_count;
 			if (beat.count != 0)
 				beat.first = command.beat.renewals[0];
@@ -237,6 +239,31 @@ static void test_beat_goes_first(void **state)
 	assert_int_equal(world_proposed(w, FSM_REGISTER), 1);
 	assert_true(w->log->urgent);
 	assert_false(w->log->next->urgent);
+}
+
+/* 2.6 "Beat": as often as the cluster's configuration says, and with the time
+ * that people read. */
+static void test_beat_has_the_pace_of_the_configuration(void **state)
+{
+	struct world *w = *state;
+	struct command config = { .type = FSM_CONFIG };
+	uint64_t last_ms;
+
+	world_lead(w);
+	world_settle(w);
+	config.config = world_status(w).config;
+	config.config.beat_ms = 100;
+	assert_int_equal(world_command(w, &config), FSM_OK);
+	world_pass(w, 1000);
+	last_ms = w->now_ms;
+	while (world_proposed(w, FSM_BEAT) == 0) {
+		w->now_ms += 10;
+		world_tick(w);
+	}
+	assert_in_range(w->now_ms - last_ms, 10, 100);
+	assert_true(beat_of(w).wall_ms == w->now_ms);
+	world_settle(w);
+	assert_true(world_tick(w) == w->now_ms + 100);
 }
 
 /* --- R6: what is acknowledged ------------------------------------------------ */
@@ -536,24 +563,39 @@ static void test_r12_heartbeats_of_others(void **state)
 	assert_int_equal(beat_of(w).count, 0);
 }
 
+static int say_command(struct world *w, const struct world_agent *a,
+		       uint8_t type, const struct command *command)
+{
+	uint8_t data[1024];
+	size_t size = agent_command_encode(command, data, sizeof data);
+
+	return driver_agent_frame(w->driver, fsm_live(w->fsm), &a->route,
+				  &a->crn, type, data, size);
+}
+
+/* As world_join() has reported. */
+static struct command same_report(const struct world_agent *a)
+{
+	struct command c = { .type = FSM_CRN_REPORT };
+
+	c.report.crn = a->crn;
+	c.report.session = a->session;
+	c.report.vcpus = 4;
+	c.report.memory_mib = c.report.disk_mib = 1u << 20;
+	c.report.url = (struct text){ "http://crn", 10 };
+	c.report.token_count = 1;
+	c.report.tokens[0] = (struct text){ "runner:program", 14 };
+	return c;
+}
+
 static int say_report(struct world *w, const struct world_agent *a,
 		      stamp_t session, uint32_t vcpus)
 {
-	struct command command = { .type = FSM_CRN_REPORT };
-	uint8_t data[512];
-	size_t size;
+	struct command command = same_report(a);
 
-	command.report.crn = a->crn;
 	command.report.session = session;
 	command.report.vcpus = vcpus;
-	command.report.memory_mib = command.report.disk_mib = 1u << 20;
-	command.report.url = (struct text){ "http://crn", 10 };
-	command.report.token_count = 1;
-	command.report.tokens[0] = (struct text){ "runner:program", 14 };
-	size = agent_command_encode(&command, data, sizeof data);
-	assert_int_not_equal(size, 0);
-	return driver_agent_frame(w->driver, fsm_live(w->fsm), &a->route,
-				  &a->crn, AGENT_REPORT, data, size);
+	return say_command(w, a, AGENT_REPORT, &command);
 }
 
 /* The newest word counts, also while an older one is on its way; what the
@@ -577,6 +619,56 @@ static void test_reports_of_a_session(void **state)
 	world_pass(w, 8000);
 	assert_false(world_crn_of(w, &a).alive);
 	assert_int_equal(say_report(w, &a, a.session, 9), BERTH_MISMATCH);
+}
+
+/* Whatever differs from what the state says goes into the log. */
+static void test_report_tells_every_change(void **state)
+{
+	struct world *w = *state;
+	struct world_agent a;
+	struct command all[8];
+
+	join_one(w, &a);
+	for (uint32_t i = 0; i < 8; i++)
+		all[i] = same_report(&a);
+	all[1].report.memory_mib--;
+	all[2].report.disk_mib--;
+	all[3].report.url = (struct text){ "http://cr", 9 };
+	all[4].report.url = (struct text){ "http://crm", 10 };
+	all[5].report.token_count = 2;
+	all[5].report.tokens[1] = (struct text){ "gpu:1", 5 };
+	all[6].report.tokens[0] = (struct text){ "runner:progra", 13 };
+	all[7].report.tokens[0] = (struct text){ "runner:progran", 14 };
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_int_equal(say_command(w, &a, AGENT_REPORT, &all[i]), 0);
+		world_tick(w);
+		assert_int_equal(world_proposed(w, FSM_CRN_REPORT), i != 0);
+		world_settle(w);
+		world_report(w, &a, 4);
+	}
+}
+
+/* One that takes back what waits, and one in the frame of something else. */
+static void test_newest_report_counts(void **state)
+{
+	struct world *w = *state;
+	struct world_agent a;
+	struct command report;
+
+	join_one(w, &a);
+	report = same_report(&a);
+	assert_int_equal(say_command(w, &a, AGENT_REGISTER, &report),
+			 BERTH_MALFORMED);
+	w->refuse_work = true;
+	report.report.vcpus = 8;
+	assert_int_equal(say_command(w, &a, AGENT_REPORT, &report), 0);
+	world_tick(w);
+	assert_int_equal(world_proposed(w, FSM_CRN_REPORT), 0);
+	report.report.vcpus = 4;
+	assert_int_equal(say_command(w, &a, AGENT_REPORT, &report), 0);
+	w->refuse_work = false;
+	world_pass(w, 100);
+	assert_int_equal(world_crn_of(w, &a).vcpus, 4);
 }
 
 /* --- R15, R23: registration ---------------------------------------------------- */
@@ -797,6 +889,7 @@ int main(void)
 		STORY(test_r04_interval_of_two_months),
 		STORY(test_r04_slow_log_counts_time_once),
 		STORY(test_beat_goes_first),
+		STORY(test_beat_has_the_pace_of_the_configuration),
 		STORY(test_r06_renewal_says_what_the_heartbeat_said),
 		STORY(test_r06_reply_tells_the_lease_of_agents),
 		STORY(test_r06_lease_that_ends_before_its_beat),
@@ -809,6 +902,8 @@ int main(void)
 		STORY(test_answers_follow_the_agent_to_its_link),
 		STORY(test_r12_heartbeats_of_others),
 		STORY(test_reports_of_a_session),
+		STORY(test_report_tells_every_change),
+		STORY(test_newest_report_counts),
 		STORY(test_r15_challenge_is_of_that_hello),
 		STORY(test_r15_register_of_a_dead_session),
 		STORY(test_r15_register_that_a_restore_follows),
