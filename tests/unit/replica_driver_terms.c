@@ -82,6 +82,31 @@ static void test_r24_next_term_knows_no_run(void **state)
 	assert_false(driver_run_status(w->driver, &p.hash, &told));
 	world_lead(w);
 	assert_false(driver_run_status(w->driver, &p.hash, &told));
+	assert_int_equal(world_heartbeat(w, &a, &run, 1), 0);
+	assert_true(driver_run_status(w->driver, &p.hash, &told));
+}
+
+/* An agent says nothing new to a new leader but its heartbeats, and that is
+ * enough for a set that changes to reach it at once. */
+static void test_next_leader_pushes_after_one_heartbeat(void **state)
+{
+	struct world *w = *state;
+	struct world_agent a;
+	struct agent_reply reply;
+	struct command put;
+
+	join_one(w, &a);
+	world_lose(w);
+	world_lead(w);
+	assert_int_equal(world_heartbeat(w, &a, NULL, 0), 0);
+	world_pass(w, 300);
+	world_forget_frames(w);
+	world_program(&put, 1);
+	assert_int_equal(world_command(w, &put), FSM_OK);
+	assert_int_equal(world_program_of(w, &put).state, PROGRAM_ASSIGNED);
+	assert_true(world_follow(w, &a, &reply));
+	assert_int_equal(reply.ack_seq, 0);
+	assert_int_equal(reply.desired_count, 1);
 }
 
 /* R7: an Expire that never went out is looked for anew. */
@@ -227,6 +252,7 @@ int main(void)
 		STORY(test_r03_refused_lead_is_proposed_again),
 		STORY(test_first_beat_follows_the_lead),
 		STORY(test_r24_next_term_knows_no_run),
+		STORY(test_next_leader_pushes_after_one_heartbeat),
 		STORY(test_r07_waiting_expiry_is_not_carried),
 		cmocka_unit_test(test_who_stops_tells_everybody),
 		STORY(test_ticks_say_when_the_next_is_due),

@@ -253,6 +253,44 @@ static void test_what_cannot_wait_is_refused(void **state)
 	}
 }
 
+/* What waits is bounded; what has gone takes no room, even if the log did not
+ * take it at first. */
+static void test_clients_that_went_take_no_room(void **state)
+{
+	static char tokens[FSM_TOKENS_MAX][FSM_TOKEN_SIZE_MAX];
+	struct world *w = *state;
+	struct command put;
+	struct client c;
+
+	world_lead(w);
+	world_settle(w);
+	memset(&c, 0, sizeof c);
+	world_program(&put, 1);
+	put.program_put.persistent = false;
+	put.program_put.token_count = FSM_TOKENS_MAX;
+	for (uint32_t i = 0; i < FSM_TOKENS_MAX; i++) {
+		memset(tokens[i], 'a' + (int)i, sizeof tokens[i]);
+		put.program_put.tokens[i] =
+			(struct text){ tokens[i], sizeof tokens[i] };
+	}
+	for (uint32_t i = 0; i < 1000; i++)
+		client_add(&c, &put);
+	for (uint32_t sent = 0; sent < 70; sent += 3) { /* MiB */
+		c.done = false;
+		driver_submit(w->driver, &c.client);
+		w->refuse_work = true;
+		world_tick(w);
+		assert_false(c.done);
+		w->refuse_work = false;
+		w->now_ms += 20;
+		world_settle(w);
+		assert_true(c.done);
+		assert_int_equal(c.code, 0);
+	}
+	assert_true(c.client.size > 3u << 20);
+	client_close(&c);
+}
+
 /* A busy log: what waited longest is still first, and nobody is lost. */
 static void test_busy_log_keeps_the_order(void **state)
 {
@@ -593,6 +631,37 @@ static void test_r24_each_epoch_has_its_time(void **state)
 	assert_int_equal(world_counts(w).failed_starts, 0);
 }
 
+/* Time alone makes a place: nothing in the state says that it has passed. */
+static void test_r24_excluded_crn_is_tried_again(void **state)
+{
+	struct world *w = *state;
+	struct agent_reply reply;
+	struct world_agent a;
+	struct agent_run run;
+	struct command put;
+	uint64_t failed_ms;
+
+	place_one(w, &a, &put);
+	run = run_of(w, &put, RUN_FAILED, 3);
+	world_heartbeat(w, &a, &run, 1);
+	while (world_program_of(w, &put).state != PROGRAM_FREE) {
+		world_pass(w, 500);
+		assert_true(world_follow(w, &a, &reply));
+		a.applied = reply.version; /* it does not run: all is stopped */
+		world_forget_frames(w);
+		world_heartbeat(w, &a, NULL, 0);
+	}
+	failed_ms = world_status(w).c_ms;
+	while (world_program_of(w, &put).state == PROGRAM_FREE) {
+		assert_true(world_status(w).c_ms < failed_ms + 602000);
+		world_heartbeat(w, &a, NULL, 0);
+		world_pass(w, 500);
+		world_forget_frames(w);
+	}
+	assert_true(world_status(w).c_ms > failed_ms + 595000);
+	assert_int_equal(world_program_of(w, &put).state, PROGRAM_ASSIGNED);
+}
+
 /* A program that is being revoked need not be spoken of. */
 static void test_r24_silence_of_what_is_revoked(void **state)
 {
@@ -761,6 +830,7 @@ int main(void)
 		STORY(test_a_big_entry_flies_alone),
 		STORY(test_few_commands_an_entry),
 		STORY(test_what_cannot_wait_is_refused),
+		STORY(test_clients_that_went_take_no_room),
 		STORY(test_busy_log_keeps_the_order),
 		STORY(test_each_hears_its_own_result),
 		STORY(test_placements_are_the_assigns),
@@ -771,6 +841,7 @@ int main(void)
 		STORY(test_r24_words_of_another_crn),
 		STORY(test_r24_judges_first_starts_only),
 		STORY(test_r24_each_epoch_has_its_time),
+		STORY(test_r24_excluded_crn_is_tried_again),
 		STORY(test_r24_silence_of_what_is_revoked),
 		STORY(test_r24_silence_of_a_full_heartbeat),
 		STORY(test_r24_silence_of_an_orphan),
