@@ -707,3 +707,172 @@ rule("frozen_in_one_call", "R5", "_beat",
      "r05_interval_ends_when_the_batch_is_frozen",
      redundant="nothing is heard inside this call: the order matters only "
                "to who splits it")
+
+# --- where a term begins and ends
+def terms(name, rules, path, how, test, **more):
+    driver(name, rules, path, how, "replica_driver_terms test_" + test, **more)
+
+
+terms("refused_lead_is_forgotten", "R3", "",
+      ("	d->lead_proposed = driver__propose(d, entry, true, 1);\n"
+       "	if (!d->lead_proposed)\n",
+       "	d->lead_proposed = true;\n"
+       "	if (!driver__propose(d, entry, true, 1))\n"),
+      "r03_refused_lead_is_proposed_again")
+terms("refused_lead_waits_long", "R3 E", "",
+      ("(d->lead_proposed ? 1000 : DRIVER_RETRY_MS)", "1000"),
+      "r03_refused_lead_is_proposed_again")
+terms("first_beat_waits", "2.6", "",
+      ("	d->next_beat_ms = d->anchor_ms;\n", ""),
+      "first_beat_follows_the_lead")
+terms("runs_kept_over_terms", "R24", "",
+      ("	driver__runs_forget(d);\n", ""), "r24_next_term_knows_no_run")
+terms("run_map_kept_over_terms", "R24", "_runs",
+      ("	driver__map_fini(&d->run_map);\n", ""),
+      "r24_next_term_knows_no_run")
+terms("expiries_kept_over_terms", "R7", "",
+      ("	d->expiries = (struct driver_items)"
+       "{ .last = &d->expiries.first };\n", ""),
+      "r07_waiting_expiry_is_not_carried")
+terms("session_of_heartbeats", "2.6", "_agent",
+      ("	a->session = m->session;\n", ""),
+      "next_leader_pushes_after_one_heartbeat")
+terms("closed_tells_nobody", "R3", "",
+      ("	d->leader = d->leading = false;\n	forget(d);\n",
+       "	d->leader = d->leading = false;\n"), "who_stops_tells_everybody")
+terms("closed_takes_commands", "R3", "",
+      ("	d->leader = d->leading = false;\n	forget(d);\n",
+       "	forget(d);\n"), "who_stops_tells_everybody")
+terms("retry_waits_for_the_beat", "E", "",
+      ("	if (d->retry_ms != 0 && d->retry_ms < next_ms)\n"
+       "		next_ms = d->retry_ms;\n", ""),
+      "ticks_say_when_the_next_is_due")
+terms("retry_without_a_time", "E", "_work",
+      ("	d->retry_ms = now_ms + DRIVER_RETRY_MS;\n", ""),
+      "ticks_say_when_the_next_is_due")
+terms("retry_for_ever", "E", "_work",
+      ("	d->retry_ms = 0;\n	if (now_ms >= d->next_round_ms)",
+       "	if (now_ms >= d->next_round_ms)"),
+      "ticks_say_when_the_next_is_due")
+
+
+# --- what waits
+def items(name, rules, path, how, test, **more):
+    driver(name, rules, path, how, "replica_driver_items test_" + test, **more)
+
+
+items("expiry_behind_the_rest", "R7 2.6", "_items",
+      ("	return kind == ITEM_EXPIRE ? &d->expiries : &d->items;",
+       "	return &d->items;"), "r07_expiry_goes_before_what_waited")
+items("expiry_flies_twice", "R7 E", "_work",
+      ("	if (d->expires != 0 || d->expiries.first != NULL)",
+       "	if (d->expiries.first != NULL)"), "r07_expiry_flies_once")
+items("register_and_report_are_one", "R15 E", "_items",
+      ("	return kind == ITEM_REGISTER ? WISH_REGISTER : WISH_REPORT;",
+       "	return WISH_REPORT;"), "r15_register_and_report_wait_apart")
+items("room_of_what_went", "E", "_work",
+      ("		items->size -= item->size;\n", ""),
+      "items_that_went_take_no_room")
+items("room_of_what_was_replaced", "E", "_items",
+      ("		d->items.size -= item->size;\n", ""),
+      "items_that_went_take_no_room")
+items("room_of_what_came_back", "E", "_items",
+      ("	list->size += front->size;\n", ""),
+      "refused_items_keep_their_order")
+items("rest_of_what_came_back", "E", "_items",
+      ("	*front->last = list->first;\n", "	*front->last = NULL;\n"),
+      "refused_items_keep_their_order")
+work("room_of_clients_that_went", "E", "_work",
+     ("		d->clients.size -= client->size;\n", ""),
+     "clients_that_went_take_no_room")
+work("room_of_clients_that_came_back", "E", "_work",
+     ("		d->clients.size += c->size;\n", "		;\n"),
+     "clients_that_went_take_no_room")
+work("no_regular_round", "R24 R20", "_work",
+     ("		d->placing = true;\n"
+      "		d->next_round_ms", "		d->next_round_ms"),
+     "r24_excluded_crn_is_tried_again")
+rule("report_by_its_cores", "E", "_agent",
+     ("	    crn->memory_mib != m->memory_mib ||"
+      " crn->disk_mib != m->disk_mib ||\n", ""),
+     "report_tells_every_change")
+rule("report_without_its_door", "E", "_agent",
+     ("	    memcmp(crn->url.data, m->url.data, m->url.size) != 0)",
+      "	    0)"), "report_tells_every_change")
+rule("report_without_its_tokens", "E", "_agent",
+     ("	for (uint32_t i = 0; i < m->token_count; i++)\n", "	for (; 0;)\n"
+      "		for (uint32_t i = 0; i < m->token_count; i++)\n"),
+     "report_tells_every_change")
+rule("report_back_dropped_while_waiting", "E", "_agent",
+     ("	if (a->waiting[WISH_REPORT] == NULL && a->flying",
+      "	if (a->flying"), "newest_report_counts")
+rule("report_in_a_register", "R15", "_agent",
+     ("	if (frame == AGENT_REGISTER && command->type == FSM_REGISTER)",
+      "	if (frame == AGENT_REGISTER)"), "newest_report_counts")
+rule("own_pace", "2.6", "_beat",
+     ("	return status.config.beat_ms == 0 ? 250 : status.config.beat_ms;",
+      "	return 250;"), "beat_has_the_pace_of_the_configuration")
+rule("no_wall_clock", "E", "_beat",
+     ("	beat.beat.wall_ms = d->ops.wall_ms(d->ops.ctx);\n", ""),
+     "beat_has_the_pace_of_the_configuration")
+
+
+# --- R24, R22: in whose words
+def runs(name, rules, path, how, test, **more):
+    driver(name, rules, path, how, "replica_driver_runs test_" + test, **more)
+
+
+runs("revoked_without_words", "R24", "_runs",
+     ("	revoke.revoke.reason = why_of(run);\n", ""),
+     "r24_revoke_has_the_agents_words")
+runs("words_by_their_size", "R24 E", "_runs",
+     ("	    (reason->size == 0 ||\n"
+      "	     memcmp(run->reason, reason->data, reason->size) == 0))",
+      "	    true)"), "r24_words_are_the_last_ones")
+runs("first_words", "R24 E", "_runs",
+     ("		set_reason(run, &m->runs[i].reason);\n",
+      "		if (run->reason == NULL)\n"
+      "			set_reason(run, &m->runs[i].reason);\n"),
+     "r24_words_are_the_last_ones")
+runs("silence_of_what_ran", "R24", "_runs",
+     ("		run->was_running = false;\n", ""), "r24_silence_of_what_ran")
+runs("status_of_what_is_silent", "R24", "_runs",
+     ("		run->status = RUN_PREPARING;\n", ""),
+     "r24_silence_of_what_ran")
+runs("failures_of_what_is_silent", "R24", "_runs",
+     ("		run->failures = 0;\n", ""), "r24_silence_of_what_ran")
+runs("words_of_what_is_silent", "R24", "_runs",
+     ("		set_reason(run, &(struct text){ \"\", 0 });\n", ""),
+     "r24_silence_of_what_ran")
+runs("drained_without_words", "R22", "_runs",
+     ("	revoke.revoke.reason = (struct text){ why, sizeof why - 1 };\n", ""),
+     "r22_drain_is_said_so")
+
+
+# --- H38
+def clock(name, how, test, **more):
+    driver("clock_" + name, "E", "_clock", how,
+           "replica_driver_clock test_h38_" + test, **more)
+
+
+clock("of_who_does_not_tell", ("	if (m->clock_ms == 0)\n		return;",
+                               "	;"), "who_does_not_tell_is_not_asked")
+clock("from_the_beginning", ("		k->c_last_ms = status.c_ms;\n"
+                             "		k->window = 0;\n",
+                             "		k->window = 0;\n"),
+      "young_agents_of_an_old_cluster")
+clock("of_who_is_gone", ("		if (k->window != d->clock_window ||\n"
+                         "		    k->c_last_ms", "		if (k->c_last_ms"),
+      "who_is_gone_has_no_say")
+clock("of_a_minority", ("	median = &all[count / 2];",
+                        "	median = &all[count * 3 / 4];"),
+      "majority_decides")
+clock("that_went_back", (" || m->clock_ms < k->agent_last_ms ||\n", " ||\n"),
+      "late_words_are_no_slow_clock")
+clock("alarm_is_counted_only", ("		if (d->ops.clock_alarm != NULL)",
+                                "		if (false)"),
+      "alarm_says_how_fast")
+clock("alarm_of_how_many", ("		median->agents = count;\n", ""),
+      "alarm_says_how_fast")
+clock("alarm_of_what_limit", ("		median->limit_ppm = limit_ppm;\n", ""),
+      "alarm_says_how_fast")

@@ -102,7 +102,7 @@ static void test_h38_who_is_gone_has_no_say(void **state)
 	join(w, agents, 0, 5);
 	for (uint32_t i = 0; i < 5; i++)
 		agents[i].clock_ms = 1000;
-	pass(w, agents, 5, even, 70);
+	pass(w, agents, 5, even, 110);
 	assert_int_equal(w->alarms, 0);
 	pass(w, agents, 2, slow, 200);
 	assert_in_range(w->alarms, 2, 4);

@@ -101,9 +101,18 @@ static void test_refused_items_keep_their_order(void **state)
 	world_settle(w);
 	for (uint32_t i = 0; i < 5; i++)
 		assert_int_equal(world_crn_of(w, &agents[i]).vcpus, 10 + i);
+	/* One that waits for its own before it is behind those given back. */
 	assert_int_equal(say_report(w, &agents[0], 30, false), 0);
+	world_tick(w);
+	assert_int_equal(say_report(w, &agents[1], 31, false), 0);
+	assert_int_equal(say_report(w, &agents[0], 32, false), 0);
+	w->refuse_work = true;
+	world_tick(w);
+	w->refuse_work = false;
+	w->now_ms += 11;
 	world_settle(w);
-	assert_int_equal(world_crn_of(w, &agents[0]).vcpus, 30);
+	assert_int_equal(world_crn_of(w, &agents[1]).vcpus, 31);
+	assert_int_equal(world_crn_of(w, &agents[0]).vcpus, 32);
 }
 
 /* R15: a Register is not replaced by a Report that follows it, nor the other
@@ -190,12 +199,12 @@ static void test_items_that_went_take_no_room(void **state)
 	struct world_agent a;
 
 	join(w, &a, 1);
-	for (uint32_t i = 0; i < 6000; i++) {
+	for (uint32_t i = 0; i < 12000; i++) {
 		assert_int_equal(say_report(w, &a, 10 + i, true), 0);
 		if (i % 2 != 0)
 			world_settle(w);
 	}
-	assert_int_equal(world_crn_of(w, &a).vcpus, 10 + 5999);
+	assert_int_equal(world_crn_of(w, &a).vcpus, 10 + 11999);
 }
 
 int main(void)
