@@ -530,3 +530,59 @@ node("link_numbers_have_heirs", "2.6", "replica/agent_link",
      ("	link->number = ++links->counter << SLOT_BITS | slot;",
       "	link->number = links->counter << SLOT_BITS | slot;"),
      "replica_relay_terms test_old_links_have_no_heirs")
+node("failed_core_answers_agents", "R6", "replica/core_post",
+     ("	if (!core->stopping && !core->failed)\n",
+      "	if (!core->stopping)\n"),
+     "replica_core_post test_failed_core_hears_no_frame")
+node("stopping_core_answers_agents", "R6", "replica/core_post",
+     ("	if (!core->stopping && !core->failed)\n",
+      "	if (!core->failed)\n"),
+     "replica_core_post test_stopping_core_hears_no_frame")
+node("failed_core_runs_calls", "R6", "replica/core_post",
+     ("	if (core->stopping || core->failed)\n",
+      "	if (core->stopping)\n"),
+     "replica_core_post test_failed_core_runs_no_call")
+node("read_before_the_apply", "E", "replica/edge_read",
+     ("	if (code || !read->wait_applied) {\n", "	if (true) {\n"),
+     "replica_edge_read test_confirmed_and_applied")
+node("read_of_any_apply", "E", "replica/edge_read",
+     ("		if (!(index && read->index <= index) &&\n",
+      "		if (!index &&\n"),
+     "replica_edge_read test_confirmed_and_applied")
+node("read_of_one_entry_before", "E", "replica/edge_read",
+     ("		if (!(index && read->index <= index) &&\n",
+      "		if (!(index && read->index <= index + 1) &&\n"),
+     "replica_edge_read test_follower_waits_for_its_own_apply")
+node("read_unknown_is_unknown", "E", "replica/edge_read",
+     ("	indexed(of_call(call), code == BERTH_UNKNOWN_OUTCOME ?"
+      " BERTH_NOTLEADER\n"
+      "							     : code);",
+      "	indexed(of_call(call), code);"),
+     "replica_edge_read test_engine_that_refuses")
+node("read_by_a_refused_answer", "E", "replica/edge_read",
+     ("	if (code == 0)\n		code = m.code;\n", ""),
+     "replica_edge_read test_refused_answer_is_no_answer")
+node("read_by_a_lost_answer", "E", "replica/edge_read",
+     ("	else\n		code = BERTH_NOTLEADER;\n	indexed(read, code);",
+      "	else\n		code = 0;\n	indexed(read, code);"),
+     "replica_edge_read test_garbled_or_lost_answer_is_no_answer")
+node("read_index_of_a_follower", "R6 E", "replica/edge_read",
+     ("	if (edge->core && !edge->closing && edge_is_leader(edge))",
+      "	if (edge->core && !edge->closing)"),
+     "replica_edge_read test_others_ask_the_leader_only")
+node("read_answer_without_its_code", "E", "replica/relay_wire",
+     ("	m.code = (int)code;\n", ""),
+     "replica_relay refused_read_stays_refused")
+node("missing_result_is_success", "R3 E", "replica/edge_submit",
+     ("	if (code == 0 && s->result_count != s->count)\n"
+      "		code = BERTH_UNKNOWN_OUTCOME;\n", ""),
+     "replica_edge_submit test_missing_result_is_unknown")
+node("unknown_is_submitted_again", "R3", "replica/edge_submit",
+     ("	finish(of_call(call), call->code);\n",
+      "	if (call->code == BERTH_UNKNOWN_OUTCOME) {\n"
+      "		edge_release(of_call(call)->edge);\n"
+      "		edge_submit_send(of_call(call));\n"
+      "		return;\n"
+      "	}\n"
+      "	finish(of_call(call), call->code);\n"),
+     "replica_edge_submit test_lost_leadership_is_unknown")

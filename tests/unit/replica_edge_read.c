@@ -15,19 +15,21 @@ static struct {
 	struct replica_read *engine;
 	struct relay_ask *ask;
 	uint64_t asked, now_ms, applied;
-	uint32_t finishes;
-	int post_code;
+	uint32_t finishes, refused;
+	int post_code, says; /* says: at once, inside the call; 0: later */
 	bool up, has_run;
 } fake;
 
 static int fake_post(struct core *core, struct core_call *call)
 {
 	(void)core;
-	if (fake.post_code == 0) {
-		assert_null(fake.posted);
-		fake.posted = call;
+	if (fake.post_code != 0) {
+		fake.refused++;
+		return fake.post_code;
 	}
-	return fake.post_code;
+	assert_null(fake.posted);
+	fake.posted = call;
+	return 0;
 }
 
 static void fake_finish(struct core *core, struct core_call *call)
@@ -41,6 +43,8 @@ static void fake_index(struct replica *replica, struct replica_read *read)
 {
 	(void)replica;
 	fake.engine = read;
+	if (fake.says != 0)
+		read->done(read->ctx, fake.says, 0);
 }
 
 static void fake_status(struct replica *replica, struct replica_status *out)
@@ -77,12 +81,17 @@ static void fake_ask(struct relay *relay, struct relay_ask *ask, uint64_t peer,
 		     uint8_t type, const void *payload, size_t size,
 		     uint32_t timeout_ms)
 {
+	struct wire_reader r = { payload, size, 0, false };
+
 	(void)relay;
 	(void)timeout_ms;
 	assert_int_equal(type, PEER_READ_INDEX);
 	assert_int_equal(ask->answer, PEER_READ_ANSWER);
-	assert_non_null(payload);
-	assert_true(size > 8 + 1);
+	assert_int_equal(ask->id, 55);
+	assert_int_equal(wire_get_u64(&r), 55);
+	assert_int_equal(wire_get_u8(&r), 1);
+	assert_int_equal(wire_get(&r, 32)[0], 8);
+	assert_true(wire_end(&r));
 	fake.ask = ask;
 	fake.asked = peer;
 }
@@ -135,6 +144,7 @@ static int setup(void **state)
 	last = -1;
 	fake.now_ms = 1000;
 	reading.done = on_done;
+	reading.want_run = true;
 	reading.program.bytes[0] = 8;
 	assert_int_equal(uv_loop_init(&loop), 0);
 	edge.loop = &loop;
@@ -180,8 +190,8 @@ static void engine_says(int code, uint64_t index)
 /* The poll of what is applied here. */
 static void poll_once(uint64_t applied)
 {
-	uv_timer_stop(&edge.applied_timer);
-	poll_now(&edge.applied_timer);
+	for (uint32_t i = 0; i < 100 && fake.posted == NULL; i++)
+		uv_run(&loop, UV_RUN_ONCE);
 	fake.applied = applied;
 	run_posted();
 }
@@ -240,6 +250,48 @@ static void test_engine_that_refuses(void **state)
 	}
 }
 
+/* Inside the very call: it goes back when that has returned, and once. */
+static void test_engine_that_refuses_at_once(void **state)
+{
+	(void)state;
+	fake.says = BERTH_NOTLEADER;
+	for (uint32_t i = 0; i < 2; i++) {
+		edge_read(&edge, &reading);
+		run_posted();
+		assert_int_equal(fake.finishes, 0);
+		assert_int_equal(dones, i + 1);
+		assert_int_equal(last, BERTH_NOTLEADER);
+	}
+	fake.says = 0;
+	edge_read(&edge, &reading); /* the same one, asked anew */
+	run_posted();
+	assert_int_equal(dones, 2);
+	engine_says(0, 9);
+	poll_once(9);
+	assert_int_equal(last, 0);
+}
+
+/* A queue that is full for a while: what waits is looked at later. */
+static void test_poll_that_finds_no_room(void **state)
+{
+	(void)state;
+	edge_read(&edge, &reading);
+	run_posted();
+	engine_says(0, 9);
+	fake.post_code = BERTH_BUSY;
+	for (uint32_t i = 0; i < 3; i++)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_true(fake.refused >= 2);
+	assert_int_equal(dones, 0);
+	fake.post_code = 0;
+	poll_once(9);
+	assert_int_equal(last, 0);
+	for (uint32_t i = 0; i < 3; i++) /* and then no more */
+		uv_run(&loop, UV_RUN_NOWAIT);
+	assert_null(fake.posted);
+	assert_false(uv_is_active((uv_handle_t *)&edge.applied_timer));
+}
+
 static void test_apply_that_does_not_come(void **state)
 {
 	(void)state;
@@ -266,7 +318,7 @@ static void test_full_core_is_busy(void **state)
 static void test_run_is_the_leaders(void **state)
 {
 	(void)state;
-	fake.has_run = reading.want_run = true;
+	fake.has_run = true;
 	edge_read(&edge, &reading);
 	run_posted();
 	engine_says(0, 9);
@@ -428,6 +480,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORY(test_confirmed_and_applied),
 		STORY(test_engine_that_refuses),
+		STORY(test_engine_that_refuses_at_once),
+		STORY(test_poll_that_finds_no_room),
 		STORY(test_apply_that_does_not_come),
 		STORY(test_full_core_is_busy),
 		STORY(test_run_is_the_leaders),

@@ -99,6 +99,26 @@ static void they_come_back(void **state)
 	wire_fini(&w);
 }
 
+/* A leader that refuses confirms no index, and a code that nobody knows is no
+ * answer. */
+static void refused_read_stays_refused(void **state)
+{
+	struct read_answer m = { .id = 3, .code = BERTH_NOTLEADER };
+	struct read_answer read;
+	struct wire w = { 0 };
+
+	(void)state;
+	read_answer_put(&w, &m);
+	assert_int_equal(read_answer_get(w.data, w.size, &read), 0);
+	assert_int_equal(read.code, BERTH_NOTLEADER);
+	wire_fini(&w);
+	m.code = BERTH_ERROR_COUNT;
+	read_answer_put(&w, &m);
+	assert_int_equal(read_answer_get(w.data, w.size, &read),
+			 BERTH_MALFORMED);
+	wire_fini(&w);
+}
+
 /* Every prefix, one byte more, and each byte changed to the worst. Copies of
  * the exact size: a read beyond the end is then seen by the sanitizers. */
 static void attack(void (*put)(struct wire *w),
@@ -223,6 +243,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(they_come_back),
+		cmocka_unit_test(refused_read_stays_refused),
 		cmocka_unit_test(what_is_cut_is_malformed),
 		cmocka_unit_test(noise_is_malformed),
 		cmocka_unit_test(too_long_is_malformed),
