@@ -586,3 +586,21 @@ node("unknown_is_submitted_again", "R3", "replica/edge_submit",
       "	}\n"
       "	finish(of_call(call), call->code);\n"),
      "replica_edge_submit test_lost_leadership_is_unknown")
+node("confirm_by_a_failure", "2.6 E", "replica/intake_confirm",
+     ("	} else if (!c->there && c->said_unknown =="
+      " c->intake->ccn_count) {\n",
+      "	} else if (!c->there && c->said_unknown) {\n"),
+     "replica_intake_confirm test_silence_of_one_keeps_it")
+node("confirm_by_an_error_s_words", "2.6 E", "replica/intake_confirm",
+     ("	if ((status != 200 && status != 410) ||\n", "	if (\n"),
+     "replica_intake_confirm test_silence_of_one_keeps_it")
+node("confirm_against_one_that_has_it", "2.6 E", "replica/intake_confirm",
+     ("	if (c->said_gone && !c->there) {\n", "	if (c->said_gone) {\n"),
+     "replica_intake_confirm test_one_that_has_it_keeps_it")
+node("confirm_with_the_words_of_another", "2.6 E", "replica/intake_confirm",
+     ("	c->said_gone = 0;\n", ""),
+     "replica_intake_confirm test_each_is_asked_for_itself")
+node("confirm_while_closing", "E", "replica/intake_confirm",
+     ("	if (c->intake->closing)\n		finish(c);\n	else\n"
+      "		forget(c);\n", "	forget(c);\n"),
+     "replica_intake_confirm test_who_closes_drops_nothing")

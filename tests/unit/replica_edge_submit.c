@@ -134,14 +134,33 @@ static void driver_says(int code, uint64_t index, uint32_t results)
 	s->call.done(&s->call);
 }
 
+static bool keep(void *ctx, const void *data, size_t size)
+{
+	struct text *t = ctx;
+
+	assert_true(t->size + size <= 256);
+	memcpy((char *)t->data + t->size, data, size);
+	t->size += (uint32_t)size;
+	return true;
+}
+
 static void test_results_come_back(void **state)
 {
+	char room[256];
+	struct text bytes = { room, 0 };
+	const struct byte_sink sink = { &bytes, keep };
+	struct command c = { .type = FSM_REVOKE };
+
 	(void)state;
 	send_two();
 	assert_int_equal(dones, 0);
 	run_posted();
+	c.revoke.cause = REVOKE_OPERATOR;
+	for (c.revoke.epoch = 1; c.revoke.epoch <= 2; c.revoke.epoch++)
+		assert_true(command_encode(&sink, &c));
 	assert_int_equal(fake.client->count, 2);
-	assert_true(fake.client->size > 0);
+	assert_int_equal(fake.client->size, bytes.size);
+	assert_memory_equal(fake.client->commands, room, bytes.size);
 	driver_says(0, 77, 2);
 	assert_int_equal(last, 0);
 	assert_int_equal(last_index, 77);
