@@ -876,3 +876,14 @@ clock("alarm_of_how_many", ("		median->agents = count;\n", ""),
       "alarm_says_how_fast")
 clock("alarm_of_what_limit", ("		median->limit_ppm = limit_ppm;\n", ""),
       "alarm_says_how_fast")
+terms("beats_are_work", "2.6 E", "",
+      ("	d->work_size += entry->kind == ENTRY_WORK ? entry->size : 0;\n",
+       "	d->work_size += entry->size;\n"), "beats_take_no_room_of_work")
+rule("ack_without_gen", "R12", "_agent",
+     ("	m.gen = status.gen;\n", ""), "r23_register_ack_tells_what_is_kept")
+rule("ack_without_pace", "E", "_agent",
+     ("	m.heartbeat_ms = status.config.heartbeat_ms;\n", ""),
+     "r23_register_ack_tells_what_is_kept")
+rule("every_refusal_is_of_k", "E", "_agent",
+     ("	if (refusal == FSM_REFUSED_K)\n", "	if (true)\n"),
+     "refused_register_is_told_why")

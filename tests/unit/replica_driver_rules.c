@@ -812,11 +812,34 @@ static void test_r23_register_ack_tells_what_is_kept(void **state)
 	assert_int_equal(ack.kept_count, 1);
 	assert_true(hash_equal(&kept[0], &held.program));
 	assert_int_equal(ack.nonce[0], 77);
+	assert_true(ack.gen == world_status(w).gen); /* R12 */
 	assert_int_equal(ack.ttl_a_ms, world_status(w).config.ttl_a_ms);
+	assert_int_equal(ack.heartbeat_ms,
+			 world_status(w).config.heartbeat_ms);
 	assert_true(ack.session == world_crn_of(w, &a).session);
 }
 
 /* 2.6: the refusal names both, what it needs and what the cluster allows. */
+static void test_refused_register_is_told_why(void **state)
+{
+	const char *why = fsm_refusal_text(FSM_REFUSED_PREV);
+	struct world *w = *state;
+	struct agent_refused m;
+	struct world_agent a;
+
+	join_one(w, &a);
+	assert_int_equal(world_say_register(w, &a, a.session - 1, 79), 0);
+	world_settle(w);
+	assert_int_equal(agent_refused_decode(
+		world_sent(w, AGENT_REFUSED)->payload,
+		world_sent(w, AGENT_REFUSED)->size, &m), 0);
+	assert_int_equal(m.of, AGENT_REGISTER);
+	assert_int_equal(m.nonce[0], 79);
+	assert_int_equal(m.refusal, FSM_REFUSED_PREV);
+	assert_int_equal(m.message.size, strlen(why));
+	assert_memory_equal(m.message.data, why, strlen(why));
+}
+
 static void test_k_that_is_too_long_is_told(void **state)
 {
 	struct command reg = { .type = FSM_REGISTER };
@@ -910,6 +933,7 @@ int main(void)
 		STORY(test_r15_repeated_register_is_one),
 		STORY(test_r15_newest_register_waits_alone),
 		STORY(test_r23_register_ack_tells_what_is_kept),
+		STORY(test_refused_register_is_told_why),
 		STORY(test_k_that_is_too_long_is_told),
 		STORY(test_request_ids_of_agents_count_for_nothing),
 	};

@@ -244,6 +244,27 @@ static void test_ticks_say_when_the_next_is_due(void **state)
 	assert_int_equal(c.told, 1);
 }
 
+/* A long term: what Beats weighed is not taken for work on its way. */
+static void test_beats_take_no_room_of_work(void **state)
+{
+	static struct client c;
+	struct world *w = *state;
+
+	world_lead(w);
+	for (uint32_t i = 0; i < 100000; i++) {
+		w->now_ms += 250;
+		world_tick(w);
+		while (world_apply(w))
+			;
+	}
+	client_submit(w, &c, 1);
+	world_tick(w);
+	assert_int_equal(world_proposed(w, FSM_PROGRAM_PUT), 1);
+	world_settle(w);
+	assert_int_equal(c.told, 1);
+	assert_int_equal(c.codes[0], 0);
+}
+
 int main(void)
 {
 #define STORY(name) \
@@ -256,6 +277,7 @@ int main(void)
 		STORY(test_r07_waiting_expiry_is_not_carried),
 		cmocka_unit_test(test_who_stops_tells_everybody),
 		STORY(test_ticks_say_when_the_next_is_due),
+		STORY(test_beats_take_no_room_of_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
