@@ -604,3 +604,17 @@ node("confirm_while_closing", "E", "replica/intake_confirm",
      ("	if (c->intake->closing)\n		finish(c);\n	else\n"
       "		forget(c);\n", "	forget(c);\n"),
      "replica_intake_confirm test_who_closes_drops_nothing")
+node("crns_put_again", "R22", "replica/intake_crns",
+     ("		crns->missing[i] = fsm_crn_find(view,"
+      " &config->crns[i].hash) ==\n"
+      "				   SLOT_NONE;\n",
+      "		crns->missing[i] = true;\n"),
+     "replica_intake_crns test_only_new_ones_are_put")
+node("crns_put_all", "R22", "replica/intake_crns",
+     ("		if (!crns->missing[i])\n			continue;\n", ""),
+     "replica_intake_crns test_only_new_ones_are_put")
+node("crns_put_by_a_leader_of_before", "E", "replica/intake_crns",
+     ("	if (crns->missing_count && edge_is_leader(edge) &&"
+      " !crns->closing) {\n",
+      "	if (crns->missing_count && !crns->closing) {\n"),
+     "replica_intake_crns test_leader_of_before_puts_nothing")
