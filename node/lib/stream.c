@@ -57,6 +57,32 @@ void stream__finish(struct stream *stream, int code, const char *format, ...)
 	stream__close_handles(stream);
 }
 
+/* Counts rounds and no time: who stood still itself has yet to read what came
+ * meanwhile. What is queued keeps the stream as well. */
+static void keep(struct stream *stream)
+{
+	if (stream->unheard++ == STREAM_KEEP_ROUNDS) {
+		stream__finish(stream, BERTH_TIMEOUT,
+			       "%s: nothing heard for %llu ms",
+			       stream->session->address,
+			       (unsigned long long)(uv_now(stream->loop) -
+						    stream->heard_ms));
+		return;
+	}
+	if (stream_queued(stream) == 0)
+		(void)!stream_send(stream, stream->keep_type, NULL, 0);
+	stream__watch(stream, stream->keep_ms);
+}
+
+void stream_keep(struct stream *stream, uint8_t type, uint32_t every_ms)
+{
+	if (stream->state != STREAM_OPEN)
+		return;
+	stream->keep_type = type;
+	stream->keep_ms = every_ms;
+	stream__watch(stream, every_ms);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct stream *stream = timer->data;
@@ -71,6 +97,10 @@ static void on_timer(uv_timer_t *timer)
 			       "%s: no handshake within %u ms",
 			       stream->session->address,
 			       stream->session->options.handshake_ms);
+		return;
+	}
+	if (stream->keep_ms > 0) {
+		keep(stream);
 		return;
 	}
 	silent_ms = uv_now(stream->loop) - stream->heard_ms;
@@ -178,6 +208,7 @@ static void on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buffer)
 	if (stream->state == STREAM_LINGER || size == 0)
 		return;
 	stream->heard_ms = uv_now(stream->loop);
+	stream->unheard = 0;
 	if (BIO_write(stream->session->in, buffer->base, (int)size) != size) {
 		stream__finish(stream, BERTH_NOMEM, "out of memory");
 		return;

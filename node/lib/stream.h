@@ -96,6 +96,12 @@ const char *stream_address(const struct stream *stream); /* "10.0.0.7:4711" */
 MUST_CHECK int stream_send(struct stream *stream, uint8_t type,
 			   const struct stream_part *parts, uint32_t count);
 size_t stream_queued(const struct stream *stream);
+/* From now on an empty frame of that type leaves every so often, and the stream
+ * ends (TIMEOUT) when nothing came in between four of them and the next. For
+ * who does the same on the other side: a connection whose packets were lost
+ * for a while is otherwise silent for as long again, since TCP doubles its
+ * pauses. In place of idle_ms; harmless unless open. */
+void stream_keep(struct stream *stream, uint8_t type, uint32_t every_ms);
 /* Ends it: no more frames are given; what is queued is still sent, for at most
  * a second; then `closed`. Harmless when it is closed already. */
 void stream_close(struct stream *stream, const char *why);

@@ -17,6 +17,7 @@
 #define STREAM_ALPN_SIZE_MAX 128
 #define STREAM_ADDRESS_SIZE 64
 #define STREAM_LINGER_MS 1000
+#define STREAM_KEEP_ROUNDS 4u
 
 /* The first frame of whoever accepts, before anything of the user: only then
  * does the other side know that its certificate was taken (in TLS 1.3 the
@@ -89,7 +90,7 @@ struct stream {
 	struct stream_session *session; /* NULL once detached */
 	uv_loop_t *loop;
 	uv_tcp_t tcp;
-	uv_timer_t timer; /* handshake, silence, linger */
+	uv_timer_t timer; /* handshake, silence or keeping, linger */
 	uv_idle_t kick;   /* work for the next iteration */
 	uint32_t pending; /* handles and requests that will come back */
 	enum stream_state state;
@@ -97,6 +98,8 @@ struct stream {
 	bool goodbye, shut; /* close_notify is written; half-closed */
 	size_t read_run; /* bytes read in this iteration */
 	uint64_t heard_ms;
+	uint32_t keep_ms, unheard; /* rounds in which nothing came */
+	uint8_t keep_type;
 	uv_write_t write;
 	uint8_t *cipher; /* in flight */
 	size_t cipher_size;

@@ -177,16 +177,6 @@ static uint64_t until(uint64_t next_ms, uint64_t now_ms)
 	return next_ms > now_ms ? next_ms - now_ms : 0;
 }
 
-static void keep_links(struct core *core)
-{
-	uint64_t now_ms = clock_monotonic_ms();
-
-	if (now_ms - core->kept_ms < PEER_KEEP_MS)
-		return;
-	core->kept_ms = now_ms;
-	peers_keep(&core->peers);
-}
-
 /* Does what is due and says how long nothing will be. */
 static uint64_t step(struct core *core)
 {
@@ -203,7 +193,6 @@ static uint64_t step(struct core *core)
 	driver_ms = until(driver_next, core->lease_ms);
 	engine_ms = until(replica_next_ms(core->replica), io->now_ms(io->ctx));
 	tell(core);
-	keep_links(core);
 	core__audit_tick(core);
 	return driver_ms < engine_ms ? driver_ms : engine_ms;
 }

@@ -91,7 +91,7 @@ struct core {
 	bool handing; /* leadership is on its way to another: then we stop */
 	uint64_t handing_end_ms;
 	bool stopping, failed, moved; /* moved: the edge is told at the end */
-	uint64_t applied, applied_ms, kept_ms; /* kept: links, see peer.h */
+	uint64_t applied, applied_ms;
 	uint64_t leader, term; /* as last told */
 	uint64_t member_ids[REPLICA_MEMBERS_MAX]; /* as last told */
 	uint32_t member_count;

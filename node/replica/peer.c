@@ -133,6 +133,7 @@ void peers_attach(struct peers *peers, uint32_t slot,
 			  link) != 0)
 		goto failed;
 	peers->slots[slot].current = link;
+	stream_keep(link->stream, PEER_KEEP_TYPE, PEER_KEEP_MS);
 	log_info("raft", "link of replica %llu is up (%s)",
 		 (unsigned long long)link->id, stream_address(link->stream));
 	replica_link_up(*peers->replica, link->id);
@@ -197,18 +198,6 @@ void peers_drop(struct peers *peers, uint64_t id, const char *why)
 	log_warn("raft", "link of replica %llu dropped: %s",
 		 (unsigned long long)id, why);
 	stream_close(link->stream, why);
-}
-
-void peers_keep(struct peers *peers)
-{
-	struct peer_link *link;
-
-	for (uint32_t i = 0; i < atomic_load(&peers->count); i++) {
-		link = peers->slots[i].current;
-		if (link != NULL)
-			(void)!stream_send(link->stream, PEER_KEEP_TYPE, NULL,
-					   0);
-	}
 }
 
 void peers_close(struct peers *peers)

@@ -11,9 +11,11 @@
 
 #define PEER_SLOTS_MAX 32u
 #define PEER_FRAME_TYPE 1u
-#define PEER_KEEP_TYPE 2u /* says nothing; keeps an idle link open */
+#define PEER_KEEP_TYPE 2u /* says nothing; its absence says something */
 #define PEER_STATE_TYPE 3u /* the hash of a state: index, hash, version */
-#define PEER_KEEP_MS 15000u
+/* A link that is silent for four to five of these is dialled anew: after a
+ * split it is back in about two seconds, however long the split was. */
+#define PEER_KEEP_MS 500u
 #define PEER_QUEUE_SIZE_MAX (64u << 20)
 
 struct peer_link;
@@ -51,8 +53,6 @@ void peers_state(struct peers *peers, uint64_t id, const void *data,
 		 size_t size);
 size_t peers_queued(struct peers *peers, uint64_t id);
 void peers_drop(struct peers *peers, uint64_t id, const char *why);
-/* To be called every PEER_KEEP_MS: two followers have little to say. */
-void peers_keep(struct peers *peers);
 /* Closes all; links that come later are closed at once. */
 void peers_close(struct peers *peers);
 

@@ -5,8 +5,10 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "node/lib/clock.h"
@@ -571,6 +573,82 @@ static void test_silence(void **state)
 	world_close(&world);
 }
 
+/* Both ends hear nothing more of this connection. */
+static void lose_packets(struct world *world)
+{
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog filter = { 1, &nothing };
+	struct stream *ends[] = { world->server.stream, world->client.stream };
+	int fd;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(uv_fileno((uv_handle_t *)&ends[i]->tcp, &fd),
+				 0);
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
+					    &filter, sizeof filter), 0);
+	}
+}
+
+static void keep_both(struct world *world, uint32_t every_ms)
+{
+	connect_as(world, replica2, ALPN_RAFT, NULL);
+	UNTIL(world, world->client.opened && world->server.stream);
+	stream_keep(world->client.stream, 9, every_ms);
+	stream_keep(world->server.stream, 9, every_ms);
+}
+
+static void wait_ms(struct world *world, uint64_t ms)
+{
+	uint64_t from_ms = clock_monotonic_ms();
+
+	UNTIL(world, clock_monotonic_ms() - from_ms >= ms);
+}
+
+/* Nobody has anything to say, and the stream stays; frames that only keep it
+ * are given like others. Then packets are lost, and both ends are told soon:
+ * what was sent in between would be repeated later and later. */
+static void test_kept_until_packets_are_lost(void **state)
+{
+	struct world world;
+	uint64_t from_ms;
+
+	(void)state;
+	world_open(&world);
+	BEGIN(&world);
+	keep_both(&world, 40);
+	wait_ms(&world, 500);
+	assert_int_equal(world.client.closed + world.server.closed, 0);
+	assert_true(world.client.frames >= 4 && world.server.frames >= 4);
+	assert_int_equal(world.client.type, 9);
+	assert_int_equal(world.client.bytes, 0);
+	from_ms = clock_monotonic_ms();
+	lose_packets(&world);
+	UNTIL(&world, world.client.closed && world.server.closed);
+	assert_true(clock_monotonic_ms() - from_ms >= 4 * 40);
+	assert_true(clock_monotonic_ms() - from_ms < 3000);
+	assert_int_equal(world.client.fault.code, BERTH_TIMEOUT);
+	assert_int_equal(world.server.fault.code, BERTH_TIMEOUT);
+	world_close(&world);
+}
+
+/* A process that stood still reads what came meanwhile before it judges. */
+static void test_kept_over_standing_still(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_open(&world);
+	BEGIN(&world);
+	keep_both(&world, 40);
+	wait_ms(&world, 100);
+	for (uint32_t i = 0; i < 3; i++) {
+		usleep(400000);
+		wait_ms(&world, 20);
+	}
+	assert_int_equal(world.client.closed + world.server.closed, 0);
+	world_close(&world);
+}
+
 static void test_port_in_use(void **state)
 {
 	static const char *const alpns[] = { ALPN_RAFT, NULL };
@@ -895,6 +973,8 @@ int main(void)
 		cmocka_unit_test(test_close_flushes),
 		cmocka_unit_test(test_close_inside_frame),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_kept_until_packets_are_lost),
+		cmocka_unit_test(test_kept_over_standing_still),
 		cmocka_unit_test(test_port_in_use),
 		cmocka_unit_test(test_move_with_traffic),
 		cmocka_unit_test(test_parcel_free),

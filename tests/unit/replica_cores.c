@@ -5,8 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <linux/filter.h>
+#include <sys/socket.h>
 
+#include "node/lib/clock.h"
 #include "node/lib/log.h"
 #include "node/replica/trail.h"
 #include "tests/kit/cores.h"
@@ -74,6 +78,12 @@ static bool caught_up(struct cores *c, void *ctx)
 	return leader != NULL && r->index != 0 && r->index + 2 >= leader->index;
 }
 
+static bool leader_lost(struct cores *c, void *ctx)
+{
+	(void)ctx;
+	return cores_leader(c) == NULL;
+}
+
 static void test_leader_goes_and_nothing_else(void **state)
 {
 	static struct cores c;
@@ -106,6 +116,63 @@ static void test_leader_goes_and_nothing_else(void **state)
 
 	cores_start(&c, gone->id);
 	cores_wait(&c, caught_up, gone, "the old leader does not catch up");
+	cores_close(&c);
+}
+
+/* Whatever is connected now with these ports hears nothing more; what connects
+ * later does. How many sockets that were. */
+static uint32_t lose_packets(uint16_t first, uint16_t last)
+{
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog filter = { 1, &nothing };
+	uint32_t lost = 0;
+
+	for (int fd = 3; fd < 1024; fd++) {
+		struct sockaddr_in own, peer;
+		socklen_t own_size = sizeof own, peer_size = sizeof peer;
+
+		memset(&own, 0, sizeof own);
+		memset(&peer, 0, sizeof peer);
+		if (getsockname(fd, (struct sockaddr *)&own, &own_size) ||
+		    getpeername(fd, (struct sockaddr *)&peer, &peer_size) ||
+		    own.sin_family != AF_INET)
+			continue;
+		if ((ntohs(own.sin_port) < first ||
+		     ntohs(own.sin_port) > last) &&
+		    (ntohs(peer.sin_port) < first ||
+		     ntohs(peer.sin_port) > last))
+			continue;
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
+					    &filter, sizeof filter), 0);
+		lost++;
+	}
+	return lost;
+}
+
+/* A split that loses packets leaves connections that TCP repeats on later and
+ * later. They are given up soon and dialled anew, those of two followers
+ * too. */
+static void test_silent_links_are_dialled_anew(void **state)
+{
+	static struct cores c;
+	struct outcome outcome = { .done = false };
+	uint64_t from_ms;
+	uint32_t one = 1;
+
+	(void)state;
+	cores_open(&c, 3, PORT + 30, 1, 8, 200);
+	cores_wait_leader(&c);
+	cores_admit(&c);
+	assert_int_equal(lose_packets(PORT + 30, PORT + 33), 6);
+	from_ms = clock_monotonic_ms();
+	cores_wait(&c, leader_lost, NULL, "the split is not noticed");
+	cores_wait_leader(&c);
+	put_program(&c, cores_leader(&c)->core, 1, &outcome);
+	assert_int_equal(outcome.ok, 1);
+	cores_wait(&c, runs, &one, "the program is not told");
+	for (uint32_t i = 0; i < 3; i++)
+		cores_wait(&c, caught_up, &c.replicas[i], "no catching up");
+	assert_true(clock_monotonic_ms() - from_ms < 12000);
 	cores_close(&c);
 }
 
@@ -264,6 +331,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_leader_goes_and_nothing_else),
+		cmocka_unit_test(test_silent_links_are_dialled_anew),
 		cmocka_unit_test(test_follower_refuses_commands),
 		cmocka_unit_test(test_late_follower_gets_a_snapshot),
 	};
