@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "raft/bytes.h"
+#include "raft/internal.h"
 #include "tests/kit/lab.h"
 
 /* --- an ordinary day ------------------------------------------------------ */
@@ -119,6 +120,53 @@ static void leadership_is_handed_over(void **state)
 	other = &lab.replicas[leader->id % 3];
 	assert_int_equal(replica_transfer(leader->replica, other->id), 0);
 	lab_run(&lab, 100);
+	assert_int_equal(leader->leading_term, 0);
+	assert_true(other->leading_term > 0);
+	lab_close(&lab);
+}
+
+static uint64_t slow_to, early;
+static bool slow;
+
+/* Entries do not reach that one, heartbeats do. */
+static bool no_entries(struct lab *lab, const struct lab_frame *frame)
+{
+	(void)lab;
+	if (slow && frame->to == slow_to &&
+	    frame->data[0] == FRAME_TIMEOUT_NOW)
+		early++;
+	return !slow || frame->to != slow_to ||
+	       frame->data[0] != FRAME_APPEND || frame->size < 400;
+}
+
+/* Who is asked to stand while it lacks entries cannot win, and is asked only
+ * once: so it is not asked before it has everything. */
+static void leadership_goes_to_who_has_everything(void **state)
+{
+	struct lab_replica *leader, *other;
+	char data[1000] = { 0 };
+	struct lab lab;
+	uint64_t index;
+
+	(void)state;
+	leader = lab_up(&lab, 3);
+	lab_run(&lab, 500);
+	other = &lab.replicas[leader->id % 3];
+	lab.pass = no_entries;
+	slow_to = other->id;
+	early = 0;
+	slow = true;
+	assert_int_equal(replica_submit(leader->replica, data, sizeof data,
+					false, &index), 0);
+	lab_run(&lab, 100);
+	assert_int_equal(leader->applied, index);
+	assert_true(other->applied < index);
+	assert_int_equal(replica_transfer(leader->replica, other->id), 0);
+	lab_run(&lab, 200);
+	assert_int_equal(early, 0);
+	assert_true(leader->leading_term > 0);
+	slow = false;
+	lab_run(&lab, 150);
 	assert_int_equal(leader->leading_term, 0);
 	assert_true(other->leading_term > 0);
 	lab_close(&lab);
@@ -755,6 +803,7 @@ int main(void)
 		cmocka_unit_test(submits_are_bounded),
 		cmocka_unit_test(followers_do_not_take_work),
 		cmocka_unit_test(leadership_is_handed_over),
+		cmocka_unit_test(leadership_goes_to_who_has_everything),
 		cmocka_unit_test(reads_are_confirmed_after_they_came),
 		cmocka_unit_test(followers_know_of_a_commit_at_once),
 		cmocka_unit_test(commits_are_told_sparingly),
