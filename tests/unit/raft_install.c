@@ -1,4 +1,5 @@
-/* A leader's snapshot at a follower that fell behind, at its worst moments. */
+/* Snapshots: a leader's at a follower that fell behind, at its worst moments;
+ * and one's own, one after another. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -161,11 +162,91 @@ static void snapshot_of_before_an_install_does_not_count(void **state)
 	lab_close(&lab);
 }
 
+struct files_seen {
+	uint32_t snapshots, segments;
+};
+
+static void see_file(void *ctx, const char *name)
+{
+	struct files_seen *seen = ctx;
+
+	seen->snapshots += strncmp(name, "snapshot-", 9) == 0;
+	seen->segments += strncmp(name, "log-", 4) == 0;
+}
+
+static struct lab_replica *open_alone(struct lab *lab)
+{
+	struct lab_replica *alone;
+
+	lab_open(lab, 1);
+	alone = &lab->replicas[0];
+	alone->config.snapshot_entries = SNAPSHOT_ENTRIES;
+	alone->config.trailing = 5;
+	alone->config.segment_size = 1024;
+	assert_int_equal(lab_bootstrap(alone, 1, NULL), 0);
+	assert_int_equal(lab_start(alone, NULL), 0);
+	lab_run(lab, 500);
+	assert_true(alone->leading_term > 0);
+	return alone;
+}
+
+/* One snapshot after another is taken, each makes the log shorter, at once,
+ * and only the last is kept. */
+static void disk_does_not_fill_up(void **state)
+{
+	struct files_seen seen = { 0 };
+	struct lab_replica *alone;
+	struct lab lab;
+
+	(void)state;
+	alone = open_alone(&lab);
+	submit(&lab, alone, 10 * SNAPSHOT_ENTRIES);
+	assert_in_range(status_of(alone).snapshots, 9, 10);
+	assert_int_equal(alone->io.files.list(alone->io.files.ctx, see_file,
+					      &seen), 0);
+	assert_int_equal(seen.snapshots, 1);
+	assert_in_range(seen.segments, 1, 3);
+	assert_in_range(status_of(alone).log_bytes, 1,
+			(SNAPSHOT_ENTRIES + 6) * (WAL_RECORD_HEAD + 1));
+	lab_close(&lab);
+}
+
+static int fail_rename(void *ctx, const char *from, const char *to)
+{
+	(void)ctx;
+	(void)from;
+	(void)to;
+	return BERTH_IO;
+}
+
+/* A disk that fails is not waited for until it is full. */
+static void failed_snapshot_stops_the_replica(void **state)
+{
+	struct lab_replica *alone;
+	struct lab lab;
+	uint64_t index;
+
+	(void)state;
+	alone = open_alone(&lab);
+	alone->io.files.rename = fail_rename;
+	for (uint32_t i = 0; i < 2 * SNAPSHOT_ENTRIES && alone->leading_term;
+	     i++) {
+		if (replica_submit(alone->replica, "x", 1, false, &index) != 0)
+			break;
+		lab_run(&lab, 2);
+	}
+	assert_int_equal(alone->fatal.code, BERTH_IO);
+	assert_non_null(strstr(alone->fatal.text, "snapshot"));
+	lab_close(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_is_far_behind_gets_a_snapshot),
 		cmocka_unit_test(snapshot_of_before_an_install_does_not_count),
+		cmocka_unit_test(disk_does_not_fill_up),
+		cmocka_unit_test(failed_snapshot_stops_the_replica),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
