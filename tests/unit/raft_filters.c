@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "raft/bytes.h"
+#include "raft/internal.h"
 #include "tests/kit/lab.h"
 
 #define OFF(t) (1u << (t))
@@ -160,6 +161,65 @@ static void t4_new_sole_voter_takes_a_new_term(void **state)
 	(void)state;
 	assert_false(two_leaders_in_a_term(0));
 	assert_true(two_leaders_in_a_term(OFF(4)));
+}
+
+/* --- T6 --------------------------------------------------------------------- */
+
+static uint64_t unheard, answered_by;
+static bool granted;
+
+static bool vote_seen(struct lab *lab, const struct lab_frame *frame)
+{
+	(void)lab;
+	if (frame->from == answered_by && frame->data[0] == FRAME_VOTE_RESULT)
+		granted = frame->data[9] & 4;
+	return frame->from != unheard;
+}
+
+/* Another follower asks for a vote, so long after the leader was heard last.
+ * Whether it is given before the own timer fires, by time alone. */
+static bool votes_after(uint64_t quiet_ms, uint32_t off)
+{
+	struct lab_replica *leader, *asked, *asks;
+	struct replica_status status;
+	uint8_t frame[34] = { FRAME_VOTE };
+	struct lab lab;
+
+	leader = up(&lab, 3, off);
+	lab_run(&lab, 300);
+	asked = &lab.replicas[leader->id % 3];
+	asks = &lab.replicas[asked->id % 3];
+	lab.pass = vote_seen;
+	answered_by = asked->id;
+	granted = false;
+	/* A heartbeat was heard at this moment, and then nothing. */
+	while (asked->replica->heard_ms != lab.now_ms - 1)
+		lab_run(&lab, 1);
+	unheard = leader->id;
+	lab_run(&lab, quiet_ms);
+	replica_status(asked->replica, &status);
+	assert_int_equal(status.state, REPLICA_FOLLOWER);
+	assert_int_equal(status.leader, leader->id);
+	put_u64(frame + 1, status.term + 1);
+	put_u64(frame + 9, asks->id);
+	put_u64(frame + 17, status.last + 1);
+	put_u64(frame + 25, status.term + 1);
+	frame[33] = 2; /* a pre-vote */
+	replica_link_frame(asked->replica, asks->id, frame, sizeof frame);
+	unheard = 0;
+	lab_run(&lab, 1);
+	lab_close(&lab);
+	return granted;
+}
+
+/* The leader is heard: no vote, whoever asks. It was not for an election
+ * time-out: a vote, although the own timer takes longer. */
+static void t6_votes_go_by_time(void **state)
+{
+	(void)state;
+	assert_false(votes_after(150, 0));
+	assert_true(votes_after(201, 0));
+	assert_false(votes_after(201, OFF(6)));
 }
 
 /* --- T7 --------------------------------------------------------------------- */
@@ -367,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t1_compacted_prefix_is_not_appended),
 		cmocka_unit_test(t4_new_sole_voter_takes_a_new_term),
+		cmocka_unit_test(t6_votes_go_by_time),
 		cmocka_unit_test(t7_refused_candidate_learns_the_term),
 		cmocka_unit_test(t8_late_rejection_does_not_stop_replication),
 		cmocka_unit_test(t9_timer_does_not_spin),
