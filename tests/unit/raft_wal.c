@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "raft/bytes.h"
 #include "raft/cache.h"
+#include "raft/crc32c.h"
+#include "raft/wal_internal.h"
 #include "tests/kit/lab.h"
 
 static const uint8_t disk_id[16] = { 1, 2, 3 };
@@ -252,6 +255,81 @@ static void corrupt_older_segment_is_refused(void **state)
 	lab_close(&lab);
 }
 
+/* Another head for a segment, whole in itself. */
+static void rehead(struct lab *lab, uint64_t number, uint64_t prev_index,
+		   uint64_t prev_term)
+{
+	const struct replica_files *f = &lab->replicas[0].io.files;
+	void *file = last_file(lab, number);
+	uint8_t head[WAL_SEGMENT_HEAD];
+	size_t got;
+
+	assert_int_equal(f->read(f->ctx, file, 0, head, sizeof head, &got), 0);
+	put_u64(head + 24, prev_index);
+	put_u64(head + 32, prev_term);
+	put_u32(head + 52, crc32c(0, head, 52));
+	assert_int_equal(f->write(f->ctx, file, 0, head, sizeof head), 0);
+	f->close(f->ctx, file);
+}
+
+static void is_refused(struct lab *lab, const char *why)
+{
+	struct fault fault = { 0 };
+	struct found found;
+	struct wal wal;
+
+	assert_int_equal(reopen(&wal, lab, &found, &fault), BERTH_CORRUPT);
+	if (!strstr(fault.text, why))
+		fail_msg("%s: not \"%s\"", fault.text, why);
+}
+
+/* Segments follow each other by index and by term, with heads that are whole;
+ * only the very last may lack its head, and then nothing is behind it. */
+static void segments_that_do_not_follow_are_refused(void **state)
+{
+	struct found found;
+	struct lab lab;
+	struct wal wal;
+	uint64_t index;
+
+	(void)state;
+	begin(&wal, &lab, &found);
+	fill(&wal, 1, 200, 3);
+	assert_true(wal.count > 3);
+	index = wal.segments[1].last;
+	wal_close(&wal);
+	rehead(&lab, 3, index - 1, 3);
+	is_refused(&lab, "does not follow");
+	rehead(&lab, 3, index, 2);
+	is_refused(&lab, "does not follow");
+	rehead(&lab, 3, index, 3);
+	spoil(&lab, 3, 30);
+	is_refused(&lab, "bad segment head");
+	spoil(&lab, 3, 30);
+	assert_int_equal(reopen(&wal, &lab, &found, NULL), 0);
+	assert_int_equal(found.last, 200);
+	index = wal.segments[wal.count - 1].number;
+	wal_close(&wal);
+	spoil(&lab, index, 30);
+	is_refused(&lab, "bad record before valid ones");
+	lab_close(&lab);
+}
+
+static void gap_is_refused(void **state)
+{
+	struct found found;
+	struct lab lab;
+	struct wal wal;
+
+	(void)state;
+	begin(&wal, &lab, &found);
+	fill(&wal, 1, 3, 3);
+	fill(&wal, 5, 6, 3);
+	wal_close(&wal);
+	is_refused(&lab, "out of sequence");
+	lab_close(&lab);
+}
+
 static int no_space(void *ctx, void *file, uint64_t offset, const void *data,
 		    size_t size)
 {
@@ -295,6 +373,8 @@ int main(void)
 		cmocka_unit_test(torn_tail_is_cut),
 		cmocka_unit_test(corrupt_middle_is_refused),
 		cmocka_unit_test(corrupt_older_segment_is_refused),
+		cmocka_unit_test(segments_that_do_not_follow_are_refused),
+		cmocka_unit_test(gap_is_refused),
 		cmocka_unit_test(full_disk_is_told),
 	};
 
