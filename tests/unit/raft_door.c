@@ -13,16 +13,19 @@
 #include "tests/kit/lab.h"
 
 enum { HELLO = 1, APPEND = 3, APPEND_RESULT = 4 };
-enum { AT_ID = 67, AT_DISK = 75, AT_INCARNATION = 91, AT_NONCE = 99 };
+enum { AT_ID = 67, AT_DISK = 75, AT_INCARNATION = 91, AT_NONCE = 99,
+       AT_PAST = 107 };
 
 /* The last hello of replica 2 to replica 1, and the last refusal. */
 static uint8_t hello[1024], result[64];
 static size_t hello_size;
 static bool result_heard;
+static uint32_t said; /* frames of replica 1 to 2, hellos aside */
 
 static bool capture(struct lab *lab, const struct lab_frame *frame)
 {
 	(void)lab;
+	said += frame->from == 1 && frame->to == 2 && frame->data[0] != HELLO;
 	if (frame->from == 2 && frame->to == 1 && frame->data[0] == HELLO) {
 		assert_true(frame->size <= sizeof hello);
 		memcpy(hello, frame->data, frame->size);
@@ -109,6 +112,78 @@ static void another_disk_of_a_known_id(void **state)
 	hello[AT_DISK] ^= 1;
 	assert_true(refused(&lab));
 	assert_non_null(strstr(lab.replicas[0].dropped, "another one"));
+	lab_close(&lab);
+}
+
+static void another_version_of_the_protocol(void **state)
+{
+	struct lab lab;
+
+	(void)state;
+	up(&lab);
+	hello[1] ^= 2;
+	assert_true(refused(&lab));
+	assert_non_null(strstr(lab.replicas[0].dropped, "version"));
+	lab_close(&lab);
+}
+
+/* A new link counts for nothing until its own hello is taken, even if the one
+ * before was: nothing is heard on it and nothing is said. */
+static void nothing_passes_before_the_hello(void **state)
+{
+	uint8_t frame[37] = { APPEND };
+	struct replica_status before, after;
+	struct lab lab;
+
+	(void)state;
+	up(&lab);
+	/* A leader has always something to say. */
+	if (lab_leader(&lab)->id != 1)
+		assert_int_equal(replica_transfer(lab_leader(&lab)->replica,
+						  1), 0);
+	lab_run(&lab, 200);
+	assert_int_equal(lab_leader(&lab)->id, 1);
+	replica_status(lab.replicas[0].replica, &before);
+	replica_link_up(lab.replicas[0].replica, 2);
+	put_u64(frame + 1, before.term + 5);
+	replica_link_frame(lab.replicas[0].replica, 2, frame, sizeof frame);
+	replica_status(lab.replicas[0].replica, &after);
+	assert_int_equal(after.term, before.term);
+	assert_false(after.connected[1]);
+	said = 0;
+	lab_run(&lab, 1000);
+	assert_int_equal(said, 0);
+	replica_link_frame(lab.replicas[0].replica, 2, hello, hello_size);
+	lab_run(&lab, 1000);
+	assert_true(said > 0);
+	lab_close(&lab);
+}
+
+/* A hello that is being made durable when its link is replaced does not let the
+ * new link in: that one may be another disk's. */
+static void a_hello_is_for_its_link(void **state)
+{
+	struct lab_replica *one;
+	struct replica_status status;
+	struct lab lab;
+
+	(void)state;
+	up(&lab);
+	one = &lab.replicas[0];
+	memcpy(hello + AT_PAST, hello + AT_NONCE, 8);
+	put_u64(hello + AT_INCARNATION, get_u64(hello + AT_INCARNATION) + 1);
+	hello[AT_NONCE] ^= 1;
+	one->hang = true;
+	replica_link_up(one->replica, 2);
+	replica_link_frame(one->replica, 2, hello, hello_size);
+	replica_link_up(one->replica, 2);
+	one->hang = false;
+	lab_run(&lab, 5);
+	replica_status(one->replica, &status);
+	assert_false(status.connected[1]);
+	assert_false(refused(&lab));
+	replica_status(one->replica, &status);
+	assert_true(status.connected[1]);
 	lab_close(&lab);
 }
 
@@ -204,6 +279,9 @@ int main(void)
 		cmocka_unit_test(one_start_has_one_nonce),
 		cmocka_unit_test(a_certificate_names_its_replica),
 		cmocka_unit_test(another_disk_of_a_known_id),
+		cmocka_unit_test(another_version_of_the_protocol),
+		cmocka_unit_test(nothing_passes_before_the_hello),
+		cmocka_unit_test(a_hello_is_for_its_link),
 		cmocka_unit_test(a_restart_forgets_no_disk),
 		cmocka_unit_test(an_added_disk_is_the_one_that_may_come),
 		cmocka_unit_test(t14_answers_of_old_terms_have_no_hint),
