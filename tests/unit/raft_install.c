@@ -73,6 +73,9 @@ static void submit(struct lab *lab, struct lab_replica *leader, uint32_t count)
 	}
 }
 
+static bool watching;
+static void watch(struct lab_replica *r);
+
 /* A follower behind all that the leader's log still has. */
 static struct lab_replica *open_behind(struct lab *lab, bool snapshot_held)
 {
@@ -86,6 +89,10 @@ static struct lab_replica *open_behind(struct lab *lab, bool snapshot_held)
 		lab_submit = lab->replicas[i].io.submit_log;
 		lab->replicas[i].io.submit_log = submit_log;
 		lab->replicas[i].io.submit_slow = submit_slow;
+		if (watching) {
+			lab->replicas[i].config.segment_size = 1024;
+			watch(&lab->replicas[i]);
+		}
 		assert_int_equal(lab_bootstrap(&lab->replicas[i], 3, NULL), 0);
 		assert_int_equal(lab_start(&lab->replicas[i], NULL), 0);
 	}
@@ -240,6 +247,170 @@ static void failed_snapshot_stops_the_replica(void **state)
 	lab_close(&lab);
 }
 
+/* --- what a power cut leaves ------------------------------------------------- */
+
+/* All replicas' files, by handle: was it written to since its last sync? And
+ * is there a name that the directory may lose? */
+static struct replica_files real;
+static struct watched {
+	void *file;
+	void *ctx;
+	char name[SNAPSHOT_NAME_SIZE];
+	bool dirty;
+} watched[256];
+static void *dirty_directory[LAB_MAX];
+static uint32_t renames, segments;
+
+static void *ctx_slot(void *ctx, bool dirty)
+{
+	for (uint32_t i = 0; i < LAB_MAX; i++)
+		if (dirty_directory[i] == (dirty ? NULL : ctx)) {
+			dirty_directory[i] = dirty ? ctx : NULL;
+			return ctx;
+		}
+	return NULL;
+}
+
+static bool directory_is_dirty(const void *ctx)
+{
+	for (uint32_t i = 0; i < LAB_MAX; i++)
+		if (dirty_directory[i] == ctx)
+			return true;
+	return false;
+}
+
+static struct watched *of_file(const void *file)
+{
+	for (uint32_t i = 0; i < COUNT_OF(watched); i++)
+		if (watched[i].file == file)
+			return &watched[i];
+	return NULL;
+}
+
+static int watch_open(void *ctx, const char *name, bool create, void **file)
+{
+	bool log = strncmp(name, "log-", 4) == 0;
+	int code = log && create ? real.open(ctx, name, false, file) :
+				   BERTH_NOTFOUND;
+	struct watched *w;
+
+	if (log && create && code == BERTH_NOTFOUND) {
+		/* A rename before it, of a snapshot, is durable. */
+		assert_false(directory_is_dirty(ctx));
+		ctx_slot(ctx, true);
+		segments++;
+	}
+	if (code == BERTH_NOTFOUND)
+		code = real.open(ctx, name, create, file);
+	if (code)
+		return code;
+	w = of_file(NULL);
+	assert_non_null(w);
+	*w = (struct watched){ .file = *file, .ctx = ctx };
+	snprintf(w->name, sizeof w->name, "%s", name);
+	return 0;
+}
+
+static void watch_close(void *ctx, void *file)
+{
+	struct watched *w = of_file(file);
+
+	/* Closing syncs nothing: what is dirty stays known by its name. */
+	if (w && !w->dirty)
+		memset(w, 0, sizeof *w);
+	else if (w)
+		w->file = w;
+	real.close(ctx, file);
+}
+
+static int watch_write(void *ctx, void *file, uint64_t offset,
+		       const void *data, size_t size)
+{
+	struct watched *w = of_file(file);
+
+	/* Records only into a segment that is there, with its head. */
+	if (strncmp(w->name, "log-", 4) == 0 && offset == WAL_SEGMENT_HEAD &&
+	    (w->dirty || directory_is_dirty(ctx)))
+		fail_msg("%s: a record before the head is durable", w->name);
+	w->dirty = true;
+	return real.write(ctx, file, offset, data, size);
+}
+
+static int watch_sync(void *ctx, void *file)
+{
+	of_file(file)->dirty = false;
+	return real.sync(ctx, file);
+}
+
+static int watch_sync_directory(void *ctx)
+{
+	while (ctx_slot(ctx, false))
+		;
+	return real.sync_directory(ctx);
+}
+
+static int watch_rename(void *ctx, const char *from, const char *to)
+{
+	for (uint32_t i = 0; i < COUNT_OF(watched); i++)
+		if (watched[i].file && watched[i].ctx == ctx &&
+		    watched[i].dirty && strcmp(watched[i].name, from) == 0)
+			fail_msg("%s becomes %s and is not durable", from, to);
+	ctx_slot(ctx, true);
+	renames++;
+	return real.rename(ctx, from, to);
+}
+
+static int watch_remove(void *ctx, const char *name)
+{
+	if (strncmp(name, "log-", 4) == 0) {
+		/* One after another: a hole can only be a loss. */
+		if (directory_is_dirty(ctx))
+			fail_msg("%s goes before the last one has", name);
+		ctx_slot(ctx, true);
+	}
+	return real.remove(ctx, name);
+}
+
+static void watch(struct lab_replica *r)
+{
+	real = r->io.files;
+	r->io.files.open = watch_open;
+	r->io.files.close = watch_close;
+	r->io.files.write = watch_write;
+	r->io.files.sync = watch_sync;
+	r->io.files.sync_directory = watch_sync_directory;
+	r->io.files.rename = watch_rename;
+	r->io.files.remove = watch_remove;
+}
+
+/* Names count when what they name is durable, and the directory before what
+ * builds on it: over elections, segments, snapshots, an install, a start. */
+static void names_are_of_what_is_durable(void **state)
+{
+	struct lab_replica *behind;
+	struct lab lab;
+
+	(void)state;
+	memset(watched, 0, sizeof watched);
+	memset(dirty_directory, 0, sizeof dirty_directory);
+	renames = segments = 0;
+	watching = true;
+	behind = open_behind(&lab, false);
+	lab_run(&lab, 500);
+	assert_int_equal(status_of(behind).installs, 1);
+	lab_stop(behind);
+	assert_int_equal(lab_start(behind, NULL), 0);
+	lab_link(&lab);
+	submit(&lab, lab_leader(&lab), 2 * SNAPSHOT_ENTRIES);
+	lab_run(&lab, 500);
+	assert_int_equal(behind->applied, lab_leader(&lab)->applied);
+	assert_true(renames > 15 && segments > 15);
+	for (uint32_t i = 0; i < LAB_MAX; i++)
+		assert_null(dirty_directory[i]);
+	watching = false;
+	lab_close(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +418,7 @@ int main(void)
 		cmocka_unit_test(snapshot_of_before_an_install_does_not_count),
 		cmocka_unit_test(disk_does_not_fill_up),
 		cmocka_unit_test(failed_snapshot_stops_the_replica),
+		cmocka_unit_test(names_are_of_what_is_durable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
