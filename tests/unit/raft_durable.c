@@ -59,8 +59,8 @@ static void snapshots_are_of_durable_entries(void **state)
 /* --- term and vote ----------------------------------------------------------- */
 
 static struct replica_files real;
-static void *vote;
-static bool vote_durable;
+static void *vote, *segment;
+static bool vote_durable, log_durable;
 
 static int watch_open(void *ctx, const char *name, bool create, void **file)
 {
@@ -68,6 +68,8 @@ static int watch_open(void *ctx, const char *name, bool create, void **file)
 
 	if (!code && strcmp(name, "vote") == 0)
 		vote = *file;
+	if (!code && strncmp(name, "log-", 4) == 0)
+		segment = *file;
 	return code;
 }
 
@@ -76,6 +78,8 @@ static int watch_write(void *ctx, void *file, uint64_t offset,
 {
 	if (file == vote)
 		vote_durable = false;
+	if (file == segment)
+		log_durable = false;
 	return real.write(ctx, file, offset, data, size);
 }
 
@@ -85,11 +89,14 @@ static int watch_sync(void *ctx, void *file)
 
 	if (!code && file == vote)
 		vote_durable = true;
+	if (!code && file == segment)
+		log_durable = true;
 	return code;
 }
 
 /* Killed between a write and its sync, it left what a power cut still takes
- * away: they are written and synced before it starts by them. */
+ * away: they are written and synced before it starts by them. So is the end of
+ * the log. */
 static void term_and_vote_are_durable_at_the_start(void **state)
 {
 	struct lab_replica *r;
@@ -106,6 +113,8 @@ static void term_and_vote_are_durable_at_the_start(void **state)
 	assert_int_equal(lab_start(r, NULL), 0);
 	assert_non_null(vote);
 	assert_true(vote_durable);
+	assert_non_null(segment);
+	assert_true(log_durable);
 	lab_close(&lab);
 }
 

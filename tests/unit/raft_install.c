@@ -56,9 +56,13 @@ static void run_held(struct replica_job *job)
 
 static uint64_t cut_off;
 
+static bool watching;
+static void durable_before(const void *ctx);
+
 static bool not_cut_off(struct lab *lab, const struct lab_frame *frame)
 {
-	(void)lab;
+	if (watching)
+		durable_before(&lab->replicas[frame->from - 1].files);
 	return frame->from != cut_off && frame->to != cut_off;
 }
 
@@ -73,7 +77,6 @@ static void submit(struct lab *lab, struct lab_replica *leader, uint32_t count)
 	}
 }
 
-static bool watching;
 static void watch(struct lab_replica *r);
 
 /* A follower behind all that the leader's log still has. */
@@ -96,6 +99,8 @@ static struct lab_replica *open_behind(struct lab *lab, bool snapshot_held)
 		assert_int_equal(lab_bootstrap(&lab->replicas[i], 3, NULL), 0);
 		assert_int_equal(lab_start(&lab->replicas[i], NULL), 0);
 	}
+	cut_off = 0;
+	lab->pass = not_cut_off;
 	lab_link(lab);
 	for (i = 0; i < 100 && !lab_leader(lab); i++)
 		lab_run(lab, 100);
@@ -109,7 +114,6 @@ static struct lab_replica *open_behind(struct lab *lab, bool snapshot_held)
 	submit(lab, leader, 12);
 	assert_int_equal(held_slow != NULL, snapshot_held);
 	assert_int_equal(status_of(behind).snapshotting, snapshot_held);
-	lab->pass = not_cut_off;
 	cut_off = behind->id;
 	submit(lab, leader, 3 * SNAPSHOT_ENTRIES);
 	assert_true(status_of(leader).snapshot_index > behind->applied);
@@ -383,12 +387,26 @@ static void watch(struct lab_replica *r)
 	r->io.files.remove = watch_remove;
 }
 
-/* Names count when what they name is durable, and the directory before what
- * builds on it: over elections, segments, snapshots, an install, a start. */
-static void names_are_of_what_is_durable(void **state)
+/* The lab's jobs write and sync in one go, so whatever is said is said with all
+ * that was written durable. */
+static void durable_before(const void *ctx)
+{
+	for (uint32_t i = 0; i < COUNT_OF(watched); i++)
+		if (watched[i].file && watched[i].ctx == ctx &&
+		    watched[i].dirty &&
+		    (strncmp(watched[i].name, "log-", 4) == 0 ||
+		     strcmp(watched[i].name, "vote") == 0))
+			fail_msg("a frame is sent and %s is not durable",
+				 watched[i].name);
+}
+
+/* Names count when what they name is durable, the directory before what builds
+ * on it, entries and votes before anything is said: over elections, segments, snapshots, an install, a start. */
+static void names_and_words_are_of_what_is_durable(void **state)
 {
 	struct lab_replica *behind;
 	struct lab lab;
+	uint64_t index;
 
 	(void)state;
 	memset(watched, 0, sizeof watched);
@@ -402,6 +420,12 @@ static void names_are_of_what_is_durable(void **state)
 	assert_int_equal(lab_start(behind, NULL), 0);
 	lab_link(&lab);
 	submit(&lab, lab_leader(&lab), 2 * SNAPSHOT_ENTRIES);
+	/* One write over several segments. */
+	lab_leader(&lab)->hang = true;
+	for (uint32_t i = 0; i < 60; i++)
+		assert_int_equal(replica_submit(lab_leader(&lab)->replica, "x",
+						1, false, &index), 0);
+	lab_leader(&lab)->hang = false;
 	lab_run(&lab, 500);
 	assert_int_equal(behind->applied, lab_leader(&lab)->applied);
 	assert_true(renames > 15 && segments > 15);
@@ -418,7 +442,7 @@ int main(void)
 		cmocka_unit_test(snapshot_of_before_an_install_does_not_count),
 		cmocka_unit_test(disk_does_not_fill_up),
 		cmocka_unit_test(failed_snapshot_stops_the_replica),
-		cmocka_unit_test(names_are_of_what_is_durable),
+		cmocka_unit_test(names_and_words_are_of_what_is_durable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
