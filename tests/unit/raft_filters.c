@@ -107,6 +107,94 @@ static void t1_compacted_prefix_is_not_appended(void **state)
 	assert_true(crashes_or(harmed_by_prefix, OFF(1)));
 }
 
+/* --- T2 --------------------------------------------------------------------- */
+
+struct sent {
+	struct lab_replica *to;
+	uint64_t from, term, commit;
+};
+
+/* A leader's entry behind `prev`: a change to `members`. */
+static void send_change(const struct sent *sent, uint64_t prev,
+			uint64_t prev_term, const struct members *members)
+{
+	struct raft_append_entries append = {
+		.term = sent->term, .prev_log_index = prev,
+		.prev_log_term = prev_term, .leader_commit = sent->commit };
+	struct raft_buffer buffer;
+	struct log_entry *entry;
+	uint8_t frame[4096];
+	size_t size;
+
+	assert_int_equal(members_encode(members, &buffer), 0);
+	entry = entry_new(RAFT_CHANGE, prev + 1, sent->term, buffer.base,
+			  buffer.len);
+	assert_non_null(entry);
+	size = codec_encode_append(&append, &entry, 1, frame);
+	assert_true(size + entry->size <= sizeof frame);
+	memcpy(frame + size, entry->data, entry->size);
+	replica_link_frame(sent->to->replica, sent->from, frame,
+			   size + entry->size);
+	entry_give(entry);
+	raft_free(buffer.base);
+}
+
+static struct members plus(const struct members *members, uint64_t id)
+{
+	struct members more = *members;
+
+	more.list[more.count++] = (struct replica_member){
+		.id = id, .role = ROLE_STANDBY };
+	return more;
+}
+
+/* A change that follows another says that the other is committed; the other
+ * itself, sent again, does not, nor what is not of this leader's log. */
+static void t2_earlier_change_is_committed_or_not(void **state)
+{
+	struct members first, one, two;
+	struct lab_replica *leader;
+	struct sent sent;
+	struct raft *core;
+	struct lab lab;
+	uint64_t last, was;
+
+	(void)state;
+	leader = up(&lab, 3, 0);
+	submit(&lab, leader, 3);
+	lab_run(&lab, 100);
+	sent.to = &lab.replicas[leader->id % 3];
+	sent.from = leader->id;
+	core = &sent.to->replica->raft;
+	sent.term = raft_current_term(core);
+	sent.commit = raft_commit_index(core);
+	last = raft_last_index(core);
+	was = core->configuration_committed_index;
+	members_from_raft(&first, &core->configuration);
+	one = plus(&first, 8);
+	two = plus(&one, 9);
+	send_change(&sent, last, sent.term, &one);
+	assert_int_equal(core->configuration_uncommitted_index, last + 1);
+	send_change(&sent, last, sent.term, &one); /* again */
+	assert_int_equal(core->configuration_committed_index, was);
+	/* Of a later leader, that has another entry there. */
+	sent.term += 2;
+	send_change(&sent, last + 1, sent.term - 1, &two);
+	assert_int_equal(raft_current_term(core), sent.term);
+	assert_int_equal(core->configuration_committed_index, was);
+	/* Of the one before it, now. */
+	sent.term -= 2;
+	send_change(&sent, last + 1, sent.term, &two);
+	assert_int_equal(core->configuration_committed_index, was);
+	assert_int_equal(core->configuration_uncommitted_index, last + 1);
+	/* Of the later one again, that has this entry. */
+	sent.term += 2;
+	send_change(&sent, last + 1, sent.term - 2, &two);
+	assert_int_equal(core->configuration_committed_index, last + 1);
+	assert_int_equal(core->configuration_uncommitted_index, last + 2);
+	lab_close(&lab);
+}
+
 /* --- T4 --------------------------------------------------------------------- */
 
 static uint64_t mute;
@@ -178,8 +266,9 @@ static bool vote_seen(struct lab *lab, const struct lab_frame *frame)
 
 /* Another follower asks for a vote, so long after the leader was heard last.
  * Whether it is given before the own timer fires, by time alone. */
-static bool votes_after(uint64_t quiet_ms, uint32_t off)
+static bool votes_after(uint64_t quiet_ms, bool standby, uint32_t off)
 {
+	struct replica_change change = { NULL, on_change };
 	struct lab_replica *leader, *asked, *asks;
 	struct replica_status status;
 	uint8_t frame[34] = { FRAME_VOTE };
@@ -189,6 +278,12 @@ static bool votes_after(uint64_t quiet_ms, uint32_t off)
 	lab_run(&lab, 300);
 	asked = &lab.replicas[leader->id % 3];
 	asks = &lab.replicas[asked->id % 3];
+	if (standby)
+		assert_int_equal(replica_member_role(leader->replica,
+						     asked->id, ROLE_STANDBY,
+						     &change), 0);
+	unheard = 0;
+	lab_run(&lab, 100);
 	lab.pass = vote_seen;
 	answered_by = asked->id;
 	granted = false;
@@ -217,9 +312,18 @@ static bool votes_after(uint64_t quiet_ms, uint32_t off)
 static void t6_votes_go_by_time(void **state)
 {
 	(void)state;
-	assert_false(votes_after(150, 0));
-	assert_true(votes_after(201, 0));
-	assert_false(votes_after(201, OFF(6)));
+	assert_false(votes_after(150, false, 0));
+	assert_true(votes_after(201, false, 0));
+	assert_false(votes_after(201, false, OFF(6)));
+}
+
+/* A candidate may know that we are a voter before we do, and need our vote. */
+static void t6_who_is_asked_votes(void **state)
+{
+	(void)state;
+	assert_false(votes_after(150, true, 0));
+	assert_true(votes_after(201, true, 0));
+	assert_false(votes_after(201, true, OFF(6)));
 }
 
 /* --- T7 --------------------------------------------------------------------- */
@@ -313,6 +417,37 @@ static void t8_late_rejection_does_not_stop_replication(void **state)
 	(void)state;
 	assert_true(follows_after_stale_rejection(0));
 	assert_false(follows_after_stale_rejection(OFF(8)));
+}
+
+/* What it says of its log's end then may be another leader's entries. */
+static void t8_late_rejection_acknowledges_nothing(void **state)
+{
+	struct lab_replica *leader, *follower;
+	struct replica_status status;
+	uint8_t frame[25] = { FRAME_APPEND_RESULT };
+	uint64_t match;
+	struct lab lab;
+
+	(void)state;
+	leader = up(&lab, 3, 0);
+	submit(&lab, leader, 5);
+	lab_run(&lab, 100);
+	follower = &lab.replicas[leader->id % 3];
+	replica_status(leader->replica, &status);
+	match = status.match[follower->id - 1];
+	assert_int_equal(match, status.last);
+	lab.pass = not_from_mute;
+	mute = leader->id;
+	submit(&lab, leader, 2);
+	put_u64(frame + 1, status.term);
+	put_u64(frame + 9, match);
+	put_u64(frame + 17, match + 2);
+	replica_link_frame(leader->replica, follower->id, frame, sizeof frame);
+	replica_status(leader->replica, &status);
+	assert_int_equal(status.match[follower->id - 1], match);
+	assert_int_equal(status.commit, match);
+	mute = 0;
+	lab_close(&lab);
 }
 
 /* --- T9 --------------------------------------------------------------------- */
@@ -428,6 +563,9 @@ int main(void)
 		cmocka_unit_test(t1_compacted_prefix_is_not_appended),
 		cmocka_unit_test(t4_new_sole_voter_takes_a_new_term),
 		cmocka_unit_test(t6_votes_go_by_time),
+		cmocka_unit_test(t6_who_is_asked_votes),
+		cmocka_unit_test(t2_earlier_change_is_committed_or_not),
+		cmocka_unit_test(t8_late_rejection_acknowledges_nothing),
 		cmocka_unit_test(t7_refused_candidate_learns_the_term),
 		cmocka_unit_test(t8_late_rejection_does_not_stop_replication),
 		cmocka_unit_test(t9_timer_does_not_spin),

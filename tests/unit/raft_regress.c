@@ -219,6 +219,44 @@ static void overtaken_write_is_not_acknowledged(void **state)
 	lab_close(&lab);
 }
 
+/* The write that is under way ends; no other. */
+static void end_one_write(struct lab_replica *r)
+{
+	struct replica_job *job = r->jobs;
+
+	assert_non_null(job);
+	r->jobs = job->next;
+	if (!r->jobs)
+		r->jobs_end = &r->jobs;
+	job->done(job, job->run(job));
+}
+
+/* What a write made durable counts less what was cut since: by one that waits
+ * behind it, whatever its term. */
+static void overtaken_write_is_not_stored(void **state)
+{
+	struct replica_status status;
+	struct lab_replica *follower;
+	struct lab lab;
+	uint64_t last, term, old, new;
+
+	(void)state;
+	follower = follower_of(&lab, &last, &term);
+	old = follower->id % 3 + 1;
+	new = old % 3 + 1;
+	follower->hang = true;
+	append(follower, old, term + 1, last, term, 3);
+	append(follower, new, term + 2, last, term, 2);
+	end_one_write(follower);
+	replica_status(follower->replica, &status);
+	assert_int_equal(status.last, last + 2);
+	assert_int_equal(status.stored, last);
+	end_one_write(follower);
+	replica_status(follower->replica, &status);
+	assert_int_equal(status.stored, last + 2);
+	lab_close(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +264,7 @@ int main(void)
 		cmocka_unit_test(tail_that_never_matched_is_not_acknowledged),
 		cmocka_unit_test(late_write_is_not_acknowledged_to_another),
 		cmocka_unit_test(overtaken_write_is_not_acknowledged),
+		cmocka_unit_test(overtaken_write_is_not_stored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
