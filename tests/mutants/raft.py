@@ -90,3 +90,52 @@ raft("since_off", "R18", "hello",
      ("hello->past[since - 1] != known->nonce",
       "hello->past[since] != known->nonce"),
      "raft_replica older_disk_is_refused")
+raft("t2_second_form", "A1 T2", "filter",
+     ("			code = commit_change(r, append);",
+      "			code = 0;"),
+     "raft_filters t2_earlier_change_is_committed_or_not")
+raft("t2_other_log", "A1 T2", "filter",
+     (" ||\n"
+       "	    engine_term_of(r, append->prev_log_index) !="
+       " append->prev_log_term)\n"
+       "		return 0;\n"
+       "	members_from",
+      ")\n"
+       "		return 0;\n"
+       "	members_from"),
+     "raft_filters t2_earlier_change_is_committed_or_not")
+raft("t2_itself", "A1 T2", "filter",
+     ("index > append->prev_log_index ||", "0 ||"),
+     "raft_filters t2_earlier_change_is_committed_or_not")
+raft("t6_by_time", "A1 T6", "filter",
+     ("	if (quiet >= r->config.election_ms)", "	if (quiet + 1)"),
+     "raft_filters t6_votes_go_by_time")
+raft("t6_standby", "A1 T6", "filter",
+     ("		own->role = RAFT_VOTER;\n", "		own->role = role;\n"),
+     "raft_filters t6_who_is_asked_votes")
+raft("t8_index", "A1 T8", "filter",
+     ("		result->last_log_index = result->rejected;\n", ""),
+     "raft_filters t8_late_rejection_acknowledges_nothing")
+raft("overtaken_write", "A1", "lane",
+     ("return less_cuts(r->waiting, less_cuts(r->writing.ops, last));",
+      "return less_cuts(r->writing.ops, last);"),
+     "raft_regress overtaken_write_is_not_stored")
+raft("snapshot_in_install", "A1", "take",
+     ("		r->snapping.cancelled = true;",
+      "		r->snapping.cancelled = false;"),
+     "raft_install snapshot_of_before_an_install_does_not_count")
+raft("transfer_at_once", "A1", "member",
+     (" ||\n	    match < raft_last_index(&r->raft))", ")"),
+     "raft_replica leadership_goes_to_who_has_everything")
+raft("segment_not_synced", "A1", "wal",
+     ("	int code = wal_sync(wal);\n\n	if (code)\n		return code;\n"
+       "	head.prev_end",
+      "	int code = flush(wal);\n\n	if (code)\n		return code;\n"
+       "	head.prev_end"),
+     "raft_install names_and_words_are_of_what_is_durable")
+raft("unaccepted_is_heard", "R18", "link",
+     ("	} else if (!peer->accepted) {", "	} else if (0) {"),
+     "raft_door nothing_passes_before_the_hello")
+raft("hello_of_another_link", "R18", "hello",
+     ("	if (peer && peer->binding == bind->number) {", "	if (peer) {"),
+     "raft_door a_hello_is_for_its_link")

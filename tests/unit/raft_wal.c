@@ -315,6 +315,31 @@ static void segments_that_do_not_follow_are_refused(void **state)
 	lab_close(&lab);
 }
 
+/* The first entry that is needed may be the last of its segment. */
+static void drop_keeps_the_very_first(void **state)
+{
+	struct found found;
+	struct lab lab;
+	struct wal wal;
+	uint64_t first;
+
+	(void)state;
+	begin(&wal, &lab, &found);
+	fill(&wal, 1, 200, 3);
+	first = wal.segments[1].last;
+	assert_int_equal(wal_drop(&wal, first), 0);
+	wal_close(&wal);
+	assert_int_equal(reopen(&wal, &lab, &found, NULL), 0);
+	assert_true(found.prev > 0 && found.prev < first);
+	assert_int_equal(found.last, 200);
+	assert_int_equal(wal_drop(&wal, first + 1), 0);
+	wal_close(&wal);
+	assert_int_equal(reopen(&wal, &lab, &found, NULL), 0);
+	assert_int_equal(found.prev, first);
+	wal_close(&wal);
+	lab_close(&lab);
+}
+
 static void gap_is_refused(void **state)
 {
 	struct found found;
@@ -374,6 +399,7 @@ int main(void)
 		cmocka_unit_test(corrupt_middle_is_refused),
 		cmocka_unit_test(corrupt_older_segment_is_refused),
 		cmocka_unit_test(segments_that_do_not_follow_are_refused),
+		cmocka_unit_test(drop_keeps_the_very_first),
 		cmocka_unit_test(gap_is_refused),
 		cmocka_unit_test(full_disk_is_told),
 	};
