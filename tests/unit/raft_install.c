@@ -401,7 +401,8 @@ static void durable_before(const void *ctx)
 }
 
 /* Names count when what they name is durable, the directory before what builds
- * on it, entries and votes before anything is said: over elections, segments, snapshots, an install, a start. */
+ * on it, entries and votes before anything is said: over elections, segments,
+ * snapshots, an install, a start. */
 static void names_and_words_are_of_what_is_durable(void **state)
 {
 	struct lab_replica *behind;
