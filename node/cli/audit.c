@@ -18,7 +18,7 @@
 struct tally {
 	uint8_t head[64]; /* of the record at hand */
 	size_t have, left; /* left: of its payload, passed over */
-	uint64_t first, last, entries, gaps;
+	uint64_t first, last, entries, gaps, segments, segment;
 	bool whole;
 };
 
@@ -53,6 +53,11 @@ static void take(struct tally *t)
 		return;
 	t->left = (size_t)number(t->head, 4) - (t->have - RECORD_HEAD);
 	switch (t->head[4]) {
+	case 'H': /* segment: a damaged one is left out */
+		if (t->segments++ && number(payload, 8) != t->segment + 1)
+			t->gaps++;
+		t->segment = number(payload, 8);
+		break;
 	case 'E':
 		index = number(payload, 8);
 		if (!t->entries++ && !t->first)

@@ -289,6 +289,8 @@ static int open_newest(struct trail *trail, struct fault *fault)
 	char path[4096];
 
 	trail__path(trail, s->number, path);
+	if (s->size == 0)
+		trail__set_aside(path);
 	trail->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (trail->fd >= 0 && ftruncate(trail->fd, (off_t)s->size) == 0)
 		return 0;

@@ -37,8 +37,10 @@ struct trail_entry {
 };
 
 /* Reads the newest segment to its last whole record; writes nothing yet, for
- * another process may still have the directory. Errors: IO, NOMEM, TOOBIG,
- * CORRUPT (a file of another cluster, or none of ours). */
+ * another process may still have the directory. A damaged segment is told in
+ * the log and stops nobody: an older one is left as it is and left out, before
+ * a newest one the trail goes on and puts it aside. Errors: IO (no directory),
+ * NOMEM, CORRUPT (all that can be read is of another cluster). */
 MUST_CHECK int trail_open(struct trail **out, const struct trail_config *config,
 			  struct fault *fault);
 /* Makes all durable. */

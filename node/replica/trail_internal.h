@@ -28,6 +28,7 @@ enum trail_how {
 
 struct trail_segment {
 	uint64_t number, size, first; /* first: index before its first entry */
+	bool damaged; /* left as it is, and left out of what is read */
 };
 
 struct trail {
@@ -66,15 +67,16 @@ void trail__chain(const struct hash *before, const void *payload, size_t size,
 		  struct hash *out);
 /* trail_anchor.c: the state as msgpack. */
 void trail__state(struct wire *w, const struct fsm_view *view);
-/* trail_open.c: what is in a segment, up to its last whole record. */
+/* trail_open.c: what stands where a new segment is to be is kept. */
+void trail__set_aside(const char *path);
+/* What is in a segment, up to its last whole record. */
 struct trail_found {
 	size_t size; /* of the whole records */
 	uint64_t first, last;
 	struct hash head;
-	bool begun;
+	bool begun, foreign; /* foreign: it names another cluster */
 };
-/* Errors: CORRUPT. */
-MUST_CHECK int trail__scan(const struct trail *trail, const struct wire *file,
-			   struct trail_found *out, struct fault *fault);
+void trail__scan(const struct trail *trail, const struct wire *file,
+		 struct trail_found *out);
 
 #endif

@@ -15,6 +15,7 @@
 
 #define RECORD_SIZE_MAX (1u << 30)
 #define HEAD_READ_SIZE 256u /* of a segment: its head and where it begins */
+#define SUFFIX_DAMAGED ".damaged"
 
 void trail__path(const struct trail *trail, uint64_t number, char path[4096])
 {
@@ -102,7 +103,9 @@ static bool take_record(enum trail_record type, struct wire_reader *payload,
 	}
 }
 
-static bool head_fits(const struct trail *trail, struct wire_reader *r)
+enum head { HEAD_DAMAGED, HEAD_FOREIGN, HEAD_OURS };
+
+static enum head read_head(const struct trail *trail, struct wire_reader *r)
 {
 	const uint8_t *magic = wire_get(r, TRAIL_MAGIC_SIZE);
 	struct wire_reader payload;
@@ -111,35 +114,37 @@ static bool head_fits(const struct trail *trail, struct wire_reader *r)
 
 	if (!magic || memcmp(magic, TRAIL_MAGIC, TRAIL_MAGIC_SIZE) != 0 ||
 	    !trail__next(r, &type, &payload) || type != TRAIL_HEAD)
-		return false;
+		return HEAD_DAMAGED;
 	wire_get_u64(&payload);
 	wire_get_u64(&payload);
 	cluster = wire_get_bytes(&payload, sizeof trail->cluster);
-	return !payload.bad && cluster.size == strlen(trail->cluster) &&
-	       memcmp(cluster.data, trail->cluster, cluster.size) == 0;
+	if (payload.bad)
+		return HEAD_DAMAGED;
+	return cluster.size == strlen(trail->cluster) &&
+	       memcmp(cluster.data, trail->cluster, cluster.size) == 0
+		       ? HEAD_OURS : HEAD_FOREIGN;
 }
 
-int trail__scan(const struct trail *trail, const struct wire *file,
-		struct trail_found *out, struct fault *fault)
+void trail__scan(const struct trail *trail, const struct wire *file,
+		 struct trail_found *out)
 {
 	struct wire_reader r = { file->data, file->size, 0, false }, payload;
 	struct trail_found found = { 0 };
 	enum trail_record type;
 
-	if (!head_fits(trail, &r))
-		return fault_set(fault, BERTH_CORRUPT, "not an audit file of "
-				 "cluster %s", trail->cluster);
+	enum head head = read_head(trail, &r);
+
+	found.foreign = head == HEAD_FOREIGN;
 	found.size = r.at;
-	while (trail__next(&r, &type, &payload) &&
+	while (head == HEAD_OURS && trail__next(&r, &type, &payload) &&
 	       take_record(type, &payload, &found))
 		found.size = r.at;
 	*out = found;
-	return 0;
 }
 
 /* --- files ---------------------------------------------------------------- */
 
-/* A file's first bytes, at most `size`. */
+/* A file's first bytes, at most `size`; with IO as many as can be read. */
 static int slurp(const char *path, uint64_t size, struct wire *out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -157,7 +162,9 @@ static int slurp(const char *path, uint64_t size, struct wire *out)
 		out->size += n > 0 ? (size_t)n : 0;
 	}
 	close(fd);
-	return out->data && out->size == size ? 0 : BERTH_IO;
+	if (!out->data)
+		return BERTH_NOMEM;
+	return out->size == size ? 0 : BERTH_IO;
 }
 
 static int by_number(const void *a, const void *b)
@@ -188,39 +195,50 @@ static int list(struct trail *trail, struct fault *fault)
 	return 0;
 }
 
-/* An older one: only its size, and where it begins. */
-static int look_at(struct trail *trail, struct trail_segment *segment,
-		   struct fault *fault)
+/* An older one: only its size, and where it begins. One that is damaged stays
+ * where it is until its turn to be dropped. */
+static void look_at(struct trail *trail, struct trail_segment *segment)
 {
 	struct wire file = { 0 };
 	struct wire_reader r;
 	char path[4096];
 	struct stat st;
-	int code = 0;
+	uint8_t type = 0;
 
 	trail__path(trail, segment->number, path);
-	if (stat(path, &st) || slurp(path, HEAD_READ_SIZE, &file))
-		code = fault_set(fault, BERTH_IO, "read %s: %s", path,
-				 strerror(errno));
-	r = (struct wire_reader){ file.data, file.size, 0, false };
-	if (!code && !head_fits(trail, &r))
-		code = fault_set(fault, BERTH_CORRUPT, "%s: not an audit file "
-				 "of cluster %s", path, trail->cluster);
-	if (!code) {
-		uint8_t type;
-
+	if (stat(path, &st) == 0)
 		segment->size = (uint64_t)st.st_size;
+	if (slurp(path, HEAD_READ_SIZE, &file))
+		file.size = 0;
+	r = (struct wire_reader){ file.data, file.size, 0, false };
+	if (read_head(trail, &r) == HEAD_OURS) {
 		wire_get_u32(&r);
 		type = wire_get_u8(&r);
 		wire_get_u8(&r);
-		segment->first = type == TRAIL_ANCHOR ? wire_get_u64(&r) : 0;
 	}
+	if (type == TRAIL_ANCHOR)
+		segment->first = wire_get_u64(&r);
+	segment->damaged = r.bad ||
+			   (type != TRAIL_ANCHOR && type != TRAIL_BEGIN);
+	if (segment->damaged)
+		log_error("trail", "%s is damaged: it is left as it is, and "
+			  "what is exported has a gap there", path);
 	wire_fini(&file);
-	return code;
 }
 
-/* A crash while a segment was begun leaves one that says nothing: the one
- * before it is the newest. Gives whether this one begins. */
+void trail__set_aside(const char *path)
+{
+	char aside[4096 + sizeof SUFFIX_DAMAGED];
+	struct stat st;
+
+	if (stat(path, &st) != 0 || st.st_size <= (off_t)HEAD_READ_SIZE)
+		return;
+	snprintf(aside, sizeof aside, "%s" SUFFIX_DAMAGED, path);
+	if (rename(path, aside) == 0)
+		log_warn("trail", "a damaged segment is now %s", aside);
+}
+
+/* What cannot be read of it counts as torn. */
 static int scan_newest(struct trail *trail, struct trail_found *found,
 		       struct fault *fault)
 {
@@ -229,31 +247,45 @@ static int scan_newest(struct trail *trail, struct trail_found *found,
 
 	trail__path(trail, trail->segments[trail->count - 1].number, path);
 	wire_fini(&trail->again);
-	if (slurp(path, UINT64_MAX, &trail->again))
-		return fault_set(fault, BERTH_IO, "read %s", path);
-	*found = (struct trail_found){ 0 };
-	code = trail__scan(trail, &trail->again, found, fault);
-	if (code && trail->again.size < HEAD_READ_SIZE)
-		code = 0; /* torn in its head */
-	if (!code && found->size < trail->again.size)
+	code = slurp(path, UINT64_MAX, &trail->again);
+	if (code == BERTH_NOMEM)
+		return fault_set(fault, code, "read %s", path);
+	if (code)
+		log_error("trail", "read %s: %s", path, strerror(errno));
+	trail__scan(trail, &trail->again, found);
+	if (!found->begun && (code || trail->again.size > HEAD_READ_SIZE))
+		log_error("trail", "%s is damaged or foreign, and will be put "
+			  "aside: the trail goes on without it", path);
+	else if (found->size < trail->again.size)
 		log_warn("trail", "%s: a torn end of %zu bytes is cut", path,
 			 trail->again.size - found->size);
-	return code;
+	return 0;
 }
 
+/* A crash while a segment was begun leaves one that says nothing: the one
+ * before it is the newest. So it is where the newest is damaged: what it had
+ * the log gives again, or a snapshot's state tells the gap. */
 static int read_newest(struct trail *trail, struct fault *fault)
 {
 	struct trail_found found = { 0 };
 	struct trail_segment *segment;
-	int code = 0;
+	bool foreign = false;
 
-	while (trail->count && !found.begun && !code) {
-		code = scan_newest(trail, &found, fault);
-		if (!code && !found.begun)
+	while (trail->count && !found.begun) {
+		int code = scan_newest(trail, &found, fault);
+
+		if (code)
+			return code;
+		foreign = foreign || found.foreign;
+		if (!found.begun)
 			trail->count--;
 	}
-	if (code || !trail->count)
-		return code;
+	if (!trail->count && foreign)
+		return fault_set(fault, BERTH_CORRUPT, "%s: not an audit trail"
+				 " of cluster %s", trail->directory,
+				 trail->cluster);
+	if (!trail->count)
+		return 0;
 	segment = &trail->segments[trail->count - 1];
 	trail->again.size = found.size;
 	trail->again_at = TRAIL_MAGIC_SIZE;
@@ -270,8 +302,15 @@ static int open_segments(struct trail *trail, struct fault *fault)
 
 	if (!code)
 		code = read_newest(trail, fault);
-	for (uint32_t i = 0; i + 1 < trail->count && !code; i++)
-		code = look_at(trail, &trail->segments[i], fault);
+	for (uint32_t i = 0; i + 1 < trail->count && !code; i++) {
+		const struct trail_segment *s = &trail->segments[i];
+
+		look_at(trail, &trail->segments[i]);
+		if (s[0].number + 1 != s[1].number)
+			log_error("trail", "%s: the segment after %016" PRIx64
+				  " is gone, and what is exported has a gap "
+				  "there", trail->directory, s->number);
+	}
 	return code;
 }
 

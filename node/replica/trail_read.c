@@ -8,12 +8,22 @@
 
 #include "node/lib/clock.h"
 
+/* The oldest that can be read; the newest always can. */
+static uint32_t oldest(const struct trail *trail)
+{
+	uint32_t i = 0;
+
+	while (trail->segments[i].damaged)
+		i++;
+	return i;
+}
+
 void trail_status(struct trail *trail, struct trail_status *out)
 {
 	*out = (struct trail_status){ 0 };
 	pthread_mutex_lock(&trail->mutex);
 	out->segments = trail->count;
-	out->first = trail->count ? trail->segments[0].first : 0;
+	out->first = trail->count ? trail->segments[oldest(trail)].first : 0;
 	out->last = trail->last;
 	out->head = trail->head;
 	for (uint32_t i = 0; i < trail->count; i++)
@@ -26,8 +36,11 @@ struct trail_place trail_find(struct trail *trail, uint64_t since)
 	struct trail_place place = { 0 };
 
 	pthread_mutex_lock(&trail->mutex);
+	if (trail->count)
+		place.segment = trail->segments[oldest(trail)].number;
 	for (uint32_t i = 0; i < trail->count; i++)
-		if (i == 0 || trail->segments[i].first <= since)
+		if (!trail->segments[i].damaged &&
+		    trail->segments[i].first <= since)
 			place.segment = trail->segments[i].number;
 	pthread_mutex_unlock(&trail->mutex);
 	return place;
@@ -37,6 +50,7 @@ struct trail_place trail_find(struct trail *trail, uint64_t since)
 struct part {
 	uint64_t size; /* of the segment, as published */
 	bool newest;
+	uint64_t next; /* segment: those that are damaged are passed over */
 	uint64_t last;
 	struct hash head;
 };
@@ -54,6 +68,8 @@ static int part_at(struct trail *trail, struct trail_place *place,
 		code = 0;
 	}
 	for (uint32_t i = 0; i < trail->count; i++) {
+		if (code == 0 && !out->next && !trail->segments[i].damaged)
+			out->next = trail->segments[i].number;
 		if (trail->segments[i].number != place->segment)
 			continue;
 		out->size = trail->segments[i].size;
@@ -127,7 +143,7 @@ int trail_read(struct trail *trail, struct trail_place *place, uint8_t **out,
 	place->offset += got;
 	*end = part.newest && place->offset == part.size;
 	if (!part.newest && place->offset == part.size)
-		*place = (struct trail_place){ place->segment + 1, 0 };
+		*place = (struct trail_place){ part.next, 0 };
 	*size = got;
 	if (*end)
 		code = put_end(&part, &data, size);

@@ -16,6 +16,7 @@
 
 #include "fsm/place.h"
 #include "node/replica/core_impl.h"
+#include "node/replica/trail_internal.h"
 #include "tests/kit/certs.h"
 #include "tests/kit/fsm_random.h"
 
@@ -534,6 +535,131 @@ static void test_foreign(void **state)
 	assert_non_null(strstr(fault.text, "other"));
 }
 
+/* One byte of a segment rots. */
+static void rot(uint32_t number, off_t at)
+{
+	char path[2 * CERTS_PATH_SIZE];
+	uint8_t byte;
+	int fd;
+
+	segment_path(number, path);
+	fd = open(path, O_RDWR);
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
+static bool set_aside(uint32_t number)
+{
+	char path[2 * CERTS_PATH_SIZE + 16];
+
+	segment_path(number, path);
+	strcat(path, ".damaged");
+	return access(path, F_OK) == 0;
+}
+
+/* Whatever became of older segments, no replica is lost for it: they are left
+ * as they are, and left out; what is exported tells each gap. */
+static void test_damaged_older(void **state)
+{
+	struct trail *trail = open_trail(SIZE);
+	struct trail_status before, status;
+	char path[2 * CERTS_PATH_SIZE];
+	uint32_t first;
+	struct walk w;
+
+	(void)state;
+	walk_open(&w, trail, 15);
+	trail->segment_size = 30000;
+	while (status_of(trail).segments < 12)
+		walk(&w, 100);
+	before = status_of(trail);
+	trail_close(trail);
+	for (first = 0; !segment_size(first); first++)
+		;
+	rot(first, 0); /* its magic */
+	rot(first + 2, 8 + 5 + 16 + 4); /* its cluster's name */
+	rot(first + 3, 8 + 5 + 16 + 4 + 4 + 4); /* how its chain begins */
+	segment_path(first + 5, path);
+	assert_int_equal(truncate(path, 0), 0);
+	segment_path(first + 7, path);
+	assert_int_equal(truncate(path, 20), 0);
+	segment_path(first + 9, path);
+	assert_int_equal(unlink(path), 0);
+
+	trail = open_trail(SIZE);
+	status = status_of(trail);
+	assert_int_equal(status.segments, 11);
+	assert_int_equal(status.last, before.last);
+	assert_true(hash_equal(&status.head, &before.head));
+	assert_true(status.first > before.first);
+	assert_int_equal(trail_find(trail, 0).segment, first + 1);
+	w.trail = trail;
+	walk(&w, 20);
+	assert_int_equal(export(trail, 0), 6);
+	snprintf(path, sizeof path, "segments %u to %u are damaged", first + 2,
+		 first + 3);
+	assert_proven(path);
+	snprintf(path, sizeof path, "segments %u to %u are", first + 9,
+		 first + 9);
+	assert_proven(path);
+	/* They go when their turn has come. */
+	trail->segment_size = 30000;
+	trail->size_max = 200000;
+	while (segment_size(first + 3))
+		walk(&w, 100);
+	export(trail, 0);
+	assert_proven("proven");
+	walk_close(&w);
+	trail_close(trail);
+}
+
+/* Before a newest segment that is damaged the chain goes on, by the log. */
+static void test_damaged_newest(void **state)
+{
+	struct trail *trail = open_trail(SIZE);
+	struct fault fault;
+	struct walk w;
+
+	(void)state;
+	walk_open(&w, trail, 16);
+	walk(&w, 100);
+	trail_break(trail, "for the test");
+	walk(&w, 100);
+	assert_int_equal(status_of(trail).segments, 2);
+	trail_close(trail);
+	rot(1, 0);
+	trail = open_trail(SIZE);
+	assert_int_equal(status_of(trail).segments, 1);
+	assert_in_range(status_of(trail).last, 2, w.index - 1);
+	assert_false(trail_broken(trail));
+	assert_false(set_aside(1)); /* another process may have it */
+	w.trail = trail;
+	assert_int_equal(trail_anchor(trail, w.index, fsm_live(w.fsm),
+				      "a snapshot took their place", &fault),
+			 0);
+	assert_true(set_aside(1));
+	walk(&w, 100);
+	export(trail, 0);
+	assert_proven("a snapshot took their place");
+	trail_close(trail);
+
+	/* All of it: the log gives it again, from the beginning. */
+	rot(0, 3);
+	rot(1, 3);
+	trail = open_trail(SIZE);
+	assert_int_equal(status_of(trail).last, 0);
+	walk_close(&w);
+	walk_open(&w, trail, 16);
+	walk(&w, 300);
+	assert_true(set_aside(0));
+	export(trail, 0);
+	assert_proven("from the cluster's first entry");
+	walk_close(&w);
+	trail_close(trail);
+}
+
 static void test_gone_page(void **state)
 {
 	struct trail *trail = open_trail(SIZE);
@@ -605,7 +731,8 @@ int main(void)
 		TEST(test_changed_byte), TEST(test_gap),
 		TEST(test_begins_late), TEST(test_segments),
 		TEST(test_other_log), TEST(test_disk), TEST(test_short_write),
-		TEST(test_foreign),
+		TEST(test_foreign), TEST(test_damaged_older),
+		TEST(test_damaged_newest),
 		TEST(test_gone_page), TEST(test_overflow),
 	};
 
