@@ -103,6 +103,19 @@ node("watchdog_closing_not_magic", "E", "agent/fencer_watchdog",
      ("write(f->watchdog, \"V\", 1)",
       "write(f->watchdog, \"v\", 1)"),
      "agent_watchdog refuses_a_slow_one")
+node("loop_does_not_pet", "R9 E", "agent/fencer",
+     ("		fencer__watchdog_pet(f);\n", ""),
+     "agent_fencer_run test_loop_pets_the_watchdog")
+node("loop_pets_seldom", "R9 E", "agent/fencer",
+     ("(f->watchdog >= 0 ? PET_MS : IDLE_MS)", "IDLE_MS"),
+     "agent_fencer_run test_loop_pets_the_watchdog")
+node("memory_not_locked", "R9", "agent/fencer_main",
+     ("if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)", "if (0)"),
+     "fencer test_claims_the_machine")
+node("no_real_time", "R9", "agent/fencer_main",
+     ("	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK,\n"
+      "			       &priority) != 0)", "	if (0)"),
+     "fencer test_claims_the_machine")
 node("page_late_by_half_a_second", "R10", "agent/fencer",
      ("(deadline_ms - now_ms) * NS_PER_MS;",
       "(deadline_ms - now_ms + 500) * NS_PER_MS;"),

@@ -164,6 +164,10 @@ story("applied_before_queued", "R14 R13",
        "		if (!tenure_wanted(t, run) && run->state != "
        "TENURE_RUN_QUEUED)\n			return;\n	}\n#endif"),
       "queued_start_holds_applied_back")
+story("applied_waits_for_all", "R14",
+      ("		if (!tenure_wanted(t, run))\n			return;\n	}\n#endif",
+       "		(void)run;\n		return;\n	}\n#endif"),
+      "applied_does_not_wait_for_the_desired")
 story("applied_is_session", "R14",
       ("t->applied = 0;          /*", "t->applied = m->session; /*"),
       "applied_is_zero_after_adoption")
@@ -195,6 +199,19 @@ story("two_adoptions", "R15 W6",
 story("nonce_outlives", "R15 W6",
       ("	nonce_forget(t);\n	t->fencing = exclusive_lives(t);",
        "	t->fencing = exclusive_lives(t);"), "goodbye_forgets_the_nonce")
+story("nonce_of_zeros", "R15 R23",
+      ("	return t->nonce_drawn &&\n	       memcmp(", "	return memcmp("),
+      "no_nonce_is_no_nonce")
+story("found_by_program", "R24 E",
+      ("		if (run->epoch == epoch && run->gen == gen &&\n"
+       "		    hash_equal(&run->program, program))\n			return run;",
+       "		if (hash_equal(&run->program, program))\n			return run;"),
+      "find")
+story("found_by_epoch", "R24 E",
+      ("		if (run->epoch == epoch && run->gen == gen &&\n"
+       "		    hash_equal(&run->program, program))\n			return run;",
+       "		if (run->epoch == epoch && run->gen == gen)\n			return run;"),
+      "find")
 story("adopt_at_prev", "R15",
       ("if (m->session <= t->prev_max)", "if (m->session < t->prev)"),
       "adopts_only_above_every_prev")

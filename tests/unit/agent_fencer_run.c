@@ -9,14 +9,17 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/pidfd.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -539,6 +542,60 @@ static void test_polite_stop_has_an_end(void **state)
 	assert_true(fencer.procs[0].killing);
 }
 
+/* --- R9: the watchdog ----------------------------------------------------------------- */
+
+/* Told to leave after 700 ms; how often it petted until then. */
+static ssize_t pets_in_the_loop(void)
+{
+	struct signalfd_siginfo term = { .ssi_signo = SIGTERM };
+	int dog[2], signals[2];
+	uint8_t bytes[256];
+	ssize_t pets;
+	pid_t pid;
+
+	assert_int_equal(pipe2(dog, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(pipe2(signals, O_CLOEXEC | O_NONBLOCK), 0);
+	fencer.watchdog = dog[1];
+	fencer.signals = signals[0];
+	assert_true(fencer__watch(&fencer, fencer.signals, SOURCE_SIGNALS, 0));
+	pid = fork();
+	if (pid == 0) {
+		usleep(700000);
+		_exit(write(signals[1], &term, sizeof term) !=
+		      (ssize_t)sizeof term);
+	}
+	fencer_loop(&fencer);
+	waitpid(pid, NULL, 0);
+	pets = read(dog[0], bytes, sizeof bytes);
+	close(dog[0]);
+	close(dog[1]);
+	close(signals[0]);
+	close(signals[1]);
+	fencer.watchdog = -1;
+	return pets;
+}
+
+/* Often enough for one that bites after a second. */
+static void test_loop_pets_the_watchdog(void **state)
+{
+	(void)state;
+	assert_in_range(pets_in_the_loop(), 3, 10);
+}
+
+/* The lease is over and an exclusive run is not seen dead: never again. */
+static void test_loop_lets_it_bite(void **state)
+{
+	(void)state;
+	begin(false);
+	world.populated = true;
+	world.raw_ns += 1000000000u;
+	/* it leaves with the run alive, if late: as if that had passed */
+	fencer.quit = true;
+	fencer.quit_ms = clock_monotonic_ms() + 300;
+	assert_int_equal(pets_in_the_loop(), -1);
+	assert_int_equal(fencer__exclusive_count(&fencer), 1);
+}
+
 /* --- A2 -------------------------------------------------------------------------------- */
 
 /* The fencer counts by the faster clock, span by span; launchers are told in
@@ -585,6 +642,8 @@ int main(void)
 		STORY(test_fence_cancels_held_starts),
 		STORY(test_condemned_run_is_killed_impolitely),
 		STORY(test_polite_stop_has_an_end),
+		STORY(test_loop_pets_the_watchdog),
+		STORY(test_loop_lets_it_bite),
 		STORY(test_fencers_clock_is_the_faster_one),
 	};
 

@@ -407,6 +407,26 @@ static void test_applied_waits_for_the_dead(void **state)
 	assert_int_equal(tenure_applied(&t), SESSION + 20);
 }
 
+/* R14: it waits for what is outside the set, not for what goes on in it. */
+static void test_applied_does_not_wait_for_the_desired(void **state)
+{
+	struct desired_row rows[2] = { want(1, 1500, false),
+				       want(2, 1501, true) };
+	struct tenure_run *run;
+
+	(void)state;
+	open_session(0, 0, SESSION);
+	set(100, SESSION + 10, SESSION + 1, rows, 2);
+	run = start(100, 1, 1500);
+	start(100, 2, 1501);
+	set(200, SESSION + 20, SESSION + 11, rows + 1, 1);
+	assert_int_equal(tenure_applied(&t), SESSION + 10);
+	tenure_dead(&t, run);
+	assert_int_equal(tenure_applied(&t), SESSION + 20);
+	set(300, SESSION + 30, SESSION + 21, rows + 1, 1);
+	assert_int_equal(tenure_applied(&t), SESSION + 30);
+}
+
 /* H16: a queued start does not survive a newer set, nor is it forgotten. */
 static void test_queued_start_holds_applied_back(void **state)
 {
@@ -541,6 +561,38 @@ static void test_goodbye_forgets_the_nonce(void **state)
 	tenure_end(&t);
 	assert_int_equal(adopt(nonce_a, 101, SESSION), FENCER_STALE);
 	assert_int_equal(t.session, 0);
+}
+
+/* Nor does a nonce of zeros, as one that was forgotten is: its held[] would be
+ * empty, and what is not in held[] is free. */
+static void test_no_nonce_is_no_nonce(void **state)
+{
+	static const uint8_t none[16];
+
+	(void)state;
+	assert_int_equal(challenge(none, GEN, PREV), FENCER_STALE);
+	open_session(0, PREV, SESSION);
+	tenure_end(&t);
+	assert_int_equal(challenge(none, GEN, SESSION), FENCER_STALE);
+	assert_int_equal(adopt(none, 100, SESSION + 100), FENCER_STALE);
+}
+
+/* A wish names the program and its epoch, the epoch its generation: what is
+ * another's is not found. */
+static void test_find(void **state)
+{
+	struct desired_row row = want(1, 1500, false);
+	struct hash program = hash_of(1), other = hash_of(2);
+	struct tenure_run *run;
+
+	(void)state;
+	open_session(0, 0, SESSION);
+	set(100, SESSION + 10, SESSION + 1, &row, 1);
+	run = start(100, 1, 1500);
+	assert_ptr_equal(tenure_find(&t, &program, GEN, 1500), run);
+	assert_null(tenure_find(&t, &program, GEN, 1499));
+	assert_null(tenure_find(&t, &program, GEN - 1, 1500));
+	assert_null(tenure_find(&t, &other, GEN, 1500));
 }
 
 /* H22: one nonce, one prev. */
@@ -836,12 +888,15 @@ int main(void)
 		STORY(test_reply_without_set),
 		STORY(test_applied_is_zero_after_adoption),
 		STORY(test_applied_waits_for_the_dead),
+		STORY(test_applied_does_not_wait_for_the_desired),
 		STORY(test_queued_start_holds_applied_back),
 		STORY(test_gate),
 		STORY(test_gate_is_bounded),
 		STORY(test_hello_needs_the_dead),
 		STORY(test_hello_needs_no_queued_start),
 		STORY(test_goodbye_forgets_the_nonce),
+		STORY(test_no_nonce_is_no_nonce),
+		STORY(test_find),
 		STORY(test_second_challenge_is_ignored),
 		STORY(test_one_adoption),
 		STORY(test_adopts_only_above_every_prev),
