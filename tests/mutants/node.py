@@ -465,6 +465,36 @@ node("no_rotation", "2.6", "agent/agent_session",
      ("		link_rotate(s->agent->link);\n", ""),
      "agent_session test_silence_rotates")
 
+# --- what is asked to start
+node("start_without_session", "2.6 R23", "agent/runner",
+     ("	else if (wanted && run->runner->session && run->prepared &&",
+      "	else if (wanted && run->prepared &&"),
+     "agent_starts test_nothing_starts_unasked")
+node("crash_is_a_failed_start", "R24", "agent/runner",
+     ("run->failures = answered ? 0 : run->failures + 1;",
+      "run->failures++;"),
+     "agent_starts test_a_crash_backs_off")
+node("failed_start_not_counted", "R24", "agent/runner",
+     ("	run->failures = answered ? 0 : run->failures + 1;\n", ""),
+     "agent_starts test_an_end_before_the_answer_is_a_failure")
+node("refused_start_not_counted", "R24", "agent/runner",
+     ("		run->failures++;\n		runner__set(run, RUN_FAILED, a->code == "
+      "FENCER_FAILED",
+      "		runner__set(run, RUN_FAILED, a->code == FENCER_FAILED"),
+     "agent_starts test_failed_starts_count")
+node("no_back_off", "R24", "agent/runner",
+     ("BACKOFF_MS_MIN << (run->ends > 6 ? 6 : run->ends)",
+      "BACKOFF_MS_MIN"),
+     "agent_starts test_a_crash_backs_off")
+node("patience_without_end", "R24", "agent/runner",
+     ("now > run->started_ms + START_MS && !run->stopped", "0"),
+     "agent_starts test_patience_ends")
+node("start_of_a_dying_epoch_fails", "R24", "agent/runner",
+     ("	case FENCER_FAILED:\n	case FENCER_FULL:",
+      "	case FENCER_PAST_DEADLINE:\n	case FENCER_FAILED:\n"
+      "	case FENCER_FULL:"),
+     "agent_starts test_what_is_no_failure")
+
 # --- the fencer around a run
 node("row_removed_before_dead", "R14 E", "agent/fencer_run",
      ("	p->dying = true;\n	look_again(f, DYING_POLL_MS);",
