@@ -247,6 +247,10 @@ node("condemned_politely", "R23", "agent/fencer_run",
        "		else\n",
       "		"),
      "agent_fencer_run test_condemned_run_is_killed_impolitely")
+node("set_stops_by_force", "2.6", "agent/fencer_run",
+     ("			fencer__run_stop(f, i, FENCER_GRACE_MS);",
+      "			fencer__run_kill(f, i);"),
+     "fencer test_set_stops_politely")
 node("stop_without_time", "2.6 E", "agent/fencer_run",
      ("		    now_ms >= p->kill_ms)\n",
       "		    0)\n"),
