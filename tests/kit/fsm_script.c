@@ -916,13 +916,35 @@ static void ask_due(struct script *t)
 	ask_names(t, names, count, 1);
 }
 
-/* WHAT, WHAT/CRN or WHAT/CRN/reason */
+/* KEY=NUMBER of a move */
+static void ask_move_number(struct script *t, const char *word,
+			    const struct fsm_move *m)
+{
+	const char *equals = strchr(word, '=');
+	uint64_t want = value_of(t, equals + 1), got = 0;
+
+	if (strncmp(word, "epoch=", 6) == 0)
+		got = m->epoch;
+	else if (strncmp(word, "stamp=", 6) == 0)
+		got = m->stamp;
+	else if (strncmp(word, "wall=", 5) == 0)
+		got = m->wall_ms;
+	else
+		fail(t, "no such question: %s", word);
+	if (want != got)
+		fail(t, "expected %s, got %llu", word, (unsigned long long)got);
+}
+
+/* WHAT, WHAT/CRN or WHAT/CRN/reason; then epoch=, stamp= and wall= */
 static void ask_move(struct script *t, char *spec, const struct fsm_move *m)
 {
-	char *parts[3];
-	uint32_t count = split(spec, '/', parts, 3);
-	struct hash crn = name_hash(count > 1 ? parts[1] : "none");
+	char *parts[6];
+	uint32_t count = split(spec, '/', parts, 6);
+	struct hash crn;
 
+	for (; count > 1 && strchr(parts[count - 1], '='); count--)
+		ask_move_number(t, parts[count - 1], m);
+	crn = name_hash(count > 1 ? parts[1] : "none");
 	if (strcmp(parts[0], fsm_effect_name(m->what)) != 0)
 		fail(t, "expected %s, got %s", parts[0],
 		     fsm_effect_name(m->what));

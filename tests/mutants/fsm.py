@@ -853,6 +853,15 @@ def changed(*args, **more):
     script("changed", *args, **more)
 
 
+script("a_life", "move_of_no_epoch", "E", "move.c",
+       ("		.epoch = p->epoch, .stamp = f->stamp, .wall_ms",
+        "		.stamp = f->stamp, .wall_ms"))
+script("a_life", "move_at_no_stamp", "E", "move.c",
+       ("		.epoch = p->epoch, .stamp = f->stamp, .wall_ms",
+        "		.epoch = p->epoch, .wall_ms"))
+script("a_life", "move_at_no_time", "E", "move.c",
+       (".stamp = f->stamp, .wall_ms = s->wall_ms,\n		.what",
+        ".stamp = f->stamp,\n		.what"))
 script("a_life", "since_when", "E", "lineage.c",
        ("	s->programs[slot].since_wall_ms = s->wall_ms;\n", ""))
 changed("assign_changes_nothing", "2.6", "move.c",

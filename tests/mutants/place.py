@@ -19,6 +19,9 @@ place("prefer_last", "R20 E", "place",
       ("	return p->prefer_last || s->c_ms",
        "	return s->c_ms"),
       "place_corpus update")
+place("prefer_last_for_good", "R20", "move",
+      ("	p->prefer_last = false;\n", ""),
+      "place_corpus update")
 place("any_crn", "R20", "place",
       ("	if (p->last_crn != crn)\n"
        "		return false;\n",
