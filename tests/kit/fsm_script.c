@@ -1150,30 +1150,49 @@ static void run_line(struct script *t, char *line)
 }
 
 /* Goes on after a line that failed if `failures` is given, and counts them. */
+static void run_lines(struct script *t, FILE *file)
+{
+	char line[2048];
+
+	t->fsm = fsm_open();
+	t->slow = compare_slow ? slow_open() : NULL;
+	if (!file)
+		fail(t, "cannot be read");
+	while (file && !t->failed && fgets(line, sizeof line, file)) {
+		t->line++;
+		run_line(t, line);
+		if (t->failures)
+			t->failed = false;
+	}
+	if (!t->failed)
+		effects_end(t);
+	if (file)
+		fclose(file);
+	slow_close(t->slow);
+}
+
 static bool run(const char *path, char *message, size_t size, int *failures)
 {
 	struct script t = {.path = path, .message = message,
 			   .message_size = size, .failures = failures};
-	FILE *file = fopen(path, "r");
-	char line[2048];
 
-	t.fsm = fsm_open();
-	t.slow = compare_slow ? slow_open() : NULL;
-	if (!file)
-		fail(&t, "cannot be read");
-	while (file && !t.failed && fgets(line, sizeof line, file)) {
-		t.line++;
-		run_line(&t, line);
-		if (failures)
-			t.failed = false;
-	}
-	if (!t.failed)
-		effects_end(&t);
-	if (file)
-		fclose(file);
+	run_lines(&t, fopen(path, "r"));
 	fsm_close(t.fsm);
-	slow_close(t.slow);
 	return !t.failed;
+}
+
+struct fsm *fsm_script_state(const char *lines)
+{
+	char message[512];
+	struct script t = {.path = "lines", .message = message,
+			   .message_size = sizeof message};
+
+	run_lines(&t, fmemopen((char *)(uintptr_t)lines, strlen(lines), "r"));
+	if (!t.failed)
+		return t.fsm;
+	printf("%s\n", message);
+	fsm_close(t.fsm);
+	return NULL;
 }
 
 bool fsm_script_run(const char *path, char *message, size_t size)

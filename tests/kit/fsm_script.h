@@ -12,7 +12,8 @@
  *   beat dt=250 A/ack/applied=$now   one beat; a renewal is NAME/field...
  *   let old = $A               $A: session of CRN A; $p1: epoch of p1; $A-1
  *   result stamp=$p1           the stamp that the command above gave
- *   moves p1 freed/A/why       its moves, newest first; CRN and reason if told
+ *   moves p1 freed/A/why       its moves, newest first; CRN and reason if told,
+ *                              then freed/A/why/epoch=$e/stamp=$s/wall=250
  *   program p1 state=free      questions about records; crn, status likewise
  *   desired A p1 p2            the set; kept and due likewise
  *   place p1 -> pin            the reason; "place p1 -> ok B" the choice
@@ -27,6 +28,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct fsm;
+
 /* Runs one file. False: `message` says file, line, and what was seen. */
 bool fsm_script_run(const char *path, char *message, size_t size);
 /* Runs one file to its end, printing "FILE:LINE: what" for each line that
@@ -35,6 +38,9 @@ int fsm_script_report(const char *path);
 /* Runs every .txt of a folder; prints what fails; gives how many failed, or -1
  * if there is none. */
 int fsm_script_run_all(const char *folder);
+/* Runs these lines, and gives the state that they end in; NULL: it printed
+ * which of them failed. Gives ownership. */
+struct fsm *fsm_script_state(const char *lines);
 /* From now on each entry is compared with the slow model (tests/kit/slow.h) as
  * well. Without it a scenario stands on its own expectations, and mutants show
  * that they suffice. */
