@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "fsm/place.h"
+#include "fsm/state.h"
 #include "tests/kit/slow.h"
 
 #define WORDS_MAX 40
@@ -244,6 +245,40 @@ static void twin_result(void *ctx, const struct fsm_result *result)
 	*(struct fsm_result *)ctx = *result;
 }
 
+static bool strings_agree(const struct pool *a, const struct pool *b)
+{
+	if (a->index.count != b->index.count)
+		return false;
+	for (uint32_t i = 1; i < a->count; i++) {
+		struct text text = fsm__pool_get(a, i);
+		uint32_t other;
+
+		if (a->entries[i].uses == 0)
+			continue;
+		other = fsm__pool_find(b, text.data, text.size);
+		if (other == ID_NONE ||
+		    a->entries[i].uses != b->entries[other].uses)
+			return false;
+	}
+	return true;
+}
+
+static uint64_t uses_of(const struct pool *pool)
+{
+	uint64_t uses = 0;
+
+	for (uint32_t i = 1; i < pool->count; i++)
+		uses += pool->entries[i].uses;
+	return uses;
+}
+
+bool fsm_script_texts_agree(const struct fsm_view *a, const struct fsm_view *b)
+{
+	return strings_agree(&a->texts, &b->texts) &&
+	       a->sets.index.count == b->sets.index.count &&
+	       uses_of(&a->sets) == uses_of(&b->sets);
+}
+
 /* A state that was read from a snapshot must go on in the same way. */
 static struct fsm *twin_of(struct script *t)
 {
@@ -258,6 +293,8 @@ static struct fsm *twin_of(struct script *t)
 		fail(t, "the snapshot was not read back");
 	else if (fsm_hash(twin) != fsm_hash(t->fsm))
 		fail(t, "the snapshot has another hash");
+	else if (!fsm_script_texts_agree(view(t), fsm_live(twin)))
+		fail(t, "the texts are not counted as they are used");
 	free(b.data);
 	return twin;
 }

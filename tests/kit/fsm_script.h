@@ -29,6 +29,7 @@
 #include <stddef.h>
 
 struct fsm;
+struct fsm_view;
 
 /* Runs one file. False: `message` says file, line, and what was seen. */
 bool fsm_script_run(const char *path, char *message, size_t size);
@@ -41,6 +42,10 @@ int fsm_script_run_all(const char *folder);
 /* Runs these lines, and gives the state that they end in; NULL: it printed
  * which of them failed. Gives ownership. */
 struct fsm *fsm_script_state(const char *lines);
+/* Do two equal states use the same texts equally often? What is read from a
+ * snapshot counts them anew: a text that nobody gave back, or that was given
+ * back twice, shows in the state that the snapshot was taken of. */
+bool fsm_script_texts_agree(const struct fsm_view *a, const struct fsm_view *b);
 /* From now on each entry is compared with the slow model (tests/kit/slow.h) as
  * well. Without it a scenario stands on its own expectations, and mutants show
  * that they suffice. */

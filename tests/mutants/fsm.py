@@ -846,6 +846,21 @@ limit("exclusions_are_bounded", "exclusions_newest_dropped", "history.c",
 limit("requests_are_remembered_so_long", "requests_fewer", "history.c",
       ("	uint32_t at = (uint32_t)(s->request_count % REQUESTS_MAX);\n",
        "	uint32_t at = (uint32_t)(s->request_count % (REQUESTS_MAX - 1));\n"))
+limit("exclusions_are_bounded", "exclusion_places_lost", "history.c",
+      ("	s->exclusion_free = id;\n}", "}"))
+limit("exclusions_are_bounded", "exclusions_outlive_the_program", "state.c",
+      ("	fsm__exclusions_drop(s, p);\n", ""))
+limit("moves_are_remembered_so_long", "moves_of_others", "history.c",
+      ("	if (serial == 0 || serial + MOVES_MAX <= s->move_count)",
+       "	if (serial == 0)"))
+limit("moves_are_remembered_so_long", "moves_all_shown", "history.c",
+      ("m && count < MOVES_SHOWN_MAX;", "m && count < max;"))
+limit("moves_are_remembered_so_long", "moves_keep_their_reasons", "history.c",
+      ("		fsm__pool_give(&s->texts, s->moves[at].reason);\n", ""))
+script("r22_removal", "texts_of_a_crn_kept", "E", "state.c",
+       ("	fsm__pool_give(&s->texts, c->url);\n", ""))
+script("r21_forget", "texts_of_a_program_kept", "E", "state.c",
+       ("	fsm__pool_give(&s->texts, p->owner);\n", ""))
 
 
 # --- crn.changed; requests

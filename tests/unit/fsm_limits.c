@@ -7,6 +7,7 @@
 
 #include "fsm/state.h"
 #include "tests/kit/fsm_random.h"
+#include "tests/kit/fsm_script.h"
 
 struct world {
 	struct fsm *fsm;
@@ -162,20 +163,39 @@ static void a_lineage_is_bounded(void **state)
 	assert_int_equal(put(w, other, &nobody, 0), FSM_REFUSED_FULL);
 }
 
+static enum fsm_refusal forget(struct world *w, struct hash program)
+{
+	struct command c = {.type = FSM_PROGRAM_FORGET,
+			    .program_forget = {program, {"", 0}}};
+
+	return apply(w, &c);
+}
+
+static uint32_t exclusions_used(const struct world *w)
+{
+	const struct fsm_view *s = &w->fsm->state;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < s->exclusion_bound; i++)
+		count += s->exclusions[i].used;
+	return count;
+}
+
 /* R24: where a program failed is remembered for so many CRNs, newest first. */
 static void exclusions_are_bounded(void **state)
 {
 	struct world *w = *state;
 	struct hash program = name('p', 1);
 	struct fsm_exclusion out[2 * EXCLUSIONS_MAX];
+	struct hash crn;
 	slot_t slot;
 
 	assert_int_equal(put(w, program, NULL, 0), FSM_OK);
 	for (uint32_t i = 0; i < EXCLUSIONS_MAX + 3; i++) {
-		struct hash crn = name('c', i);
 		struct command c = {.type = FSM_REVOKE};
-		struct command_renewal renewal = {.gen = 1, .crn = crn};
+		struct command_renewal renewal = {.gen = 1};
 
+		crn = renewal.crn = name('c', i);
 		renewal.session = crn_ready(w, crn);
 		assert_int_equal(assign(w, program, crn, renewal.session),
 				 FSM_OK);
@@ -192,8 +212,13 @@ static void exclusions_are_bounded(void **state)
 	assert_int_equal(fsm_program_exclusions(fsm_live(w->fsm), slot, out,
 						2 * EXCLUSIONS_MAX),
 			 EXCLUSIONS_MAX);
-	program = name('c', EXCLUSIONS_MAX + 2);
-	assert_int_equal(out[0].crn, fsm_crn_find(fsm_live(w->fsm), &program));
+	crn = name('c', EXCLUSIONS_MAX + 2);
+	assert_int_equal(out[0].crn, fsm_crn_find(fsm_live(w->fsm), &crn));
+	/* places are used again; and none is kept for a program that went */
+	assert_int_equal(exclusions_used(w), EXCLUSIONS_MAX);
+	assert_int_equal(w->fsm->state.exclusion_bound, EXCLUSIONS_MAX);
+	assert_int_equal(forget(w, program), FSM_OK);
+	assert_int_equal(exclusions_used(w), 0);
 }
 
 /* The last requests are remembered; one that was forgotten is done again. */
@@ -222,6 +247,76 @@ static void requests_are_remembered_so_long(void **state)
 	}
 }
 
+/* One more move of a program: assigned, revoked, stopped, and again. */
+static void move(struct world *w, struct hash program, struct hash crn,
+		 stamp_t session, uint32_t number)
+{
+	struct command_renewal renewal = {.gen = 1, .crn = crn,
+					  .session = session};
+	struct command c = {.type = FSM_ASSIGN,
+			    .assign = {program, crn, session}};
+	char reason[32];
+
+	snprintf(reason, sizeof reason, "reason %u", (unsigned)number);
+	if (number % 3 == 1) {
+		c = (struct command){.type = FSM_REVOKE};
+		c.revoke = (struct command_revoke){
+			program, w->stamp, REVOKE_OPERATOR, words(reason)};
+	} else if (number % 3 == 2) {
+		renewal.applied = w->stamp;
+		c = (struct command){.type = FSM_BEAT,
+				     .beat = {0, 0, 1, &renewal}};
+	}
+	assert_int_equal(apply(w, &c), FSM_OK);
+}
+
+static uint32_t moves_of(const struct world *w, struct hash program)
+{
+	struct fsm_move moves[2 * MOVES_SHOWN_MAX];
+	const struct fsm_view *view = fsm_live(w->fsm);
+
+	return fsm_program_moves(view, fsm_program_find(view, &program), moves,
+				 2 * MOVES_SHOWN_MAX);
+}
+
+static void texts_are_given_back(const struct world *w)
+{
+	struct buffer b = {0};
+	struct byte_sink sink = {&b, buffer_write};
+	struct byte_source source = {&b, buffer_read};
+	struct fsm *twin = NULL;
+
+	assert_true(fsm_snapshot_write(fsm_live(w->fsm), &sink));
+	assert_int_equal(fsm_snapshot_read(&twin, &source), 0);
+	assert_true(fsm_script_texts_agree(fsm_live(w->fsm), fsm_live(twin)));
+	fsm_close(twin);
+	buffer_fini(&b);
+}
+
+/* The last moves of all programs are remembered; one that was forgotten is not
+ * another program's. */
+static void moves_are_remembered_so_long(void **state)
+{
+	struct world *w = *state;
+	struct hash crn = name('c', 1), old = name('p', 1), p = name('p', 2);
+	stamp_t session = crn_ready(w, crn);
+	uint32_t number = 0;
+
+	assert_int_equal(put(w, old, NULL, 0), FSM_OK);
+	assert_int_equal(assign(w, old, crn, session), FSM_OK);
+	assert_int_equal(put(w, p, NULL, 0), FSM_OK);
+	while (w->fsm->state.move_count < MOVES_MAX)
+		move(w, p, crn, session, number++);
+	assert_int_equal(moves_of(w, old), 1);
+	assert_int_equal(moves_of(w, p), MOVES_SHOWN_MAX);
+	move(w, p, crn, session, number++);
+	assert_int_equal(moves_of(w, old), 0);
+	for (uint32_t i = 0; i < 9; i++)
+		move(w, p, crn, session, number++);
+	assert_int_equal(moves_of(w, p), MOVES_SHOWN_MAX);
+	texts_are_given_back(w);
+}
+
 #define STORY(function) \
 	cmocka_unit_test_setup_teardown(function, open_world, close_world)
 
@@ -232,6 +327,7 @@ int main(void)
 		STORY(a_lineage_is_bounded),
 		STORY(exclusions_are_bounded),
 		STORY(requests_are_remembered_so_long),
+		STORY(moves_are_remembered_so_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 
 #include "fsm/place.h"
 #include "tests/kit/fsm_random.h"
+#include "tests/kit/fsm_script.h"
 
 #define SEEDS 150u
 #define ENTRIES 400u
@@ -74,6 +75,7 @@ static struct fsm *copy_of(const struct fsm *fsm)
 	assert_true(fsm_snapshot_write(fsm_live(fsm), &sink));
 	assert_int_equal(fsm_snapshot_read(&out, &source), 0);
 	assert_true(fsm_hash(out) == fsm_hash(fsm));
+	assert_true(fsm_script_texts_agree(fsm_live(fsm), fsm_live(out)));
 	fsm_check(out);
 	buffer_fini(&b);
 	return out;
