@@ -99,6 +99,30 @@ static void want_more(struct transfer_in *in, uint8_t kind)
 
 /* --- off the loop -------------------------------------------------------- */
 
+/* What the file holds may be in the kernel's memory only: an earlier sync
+ * failed, and the kernel forgot that there was something to write. */
+static int write_again(struct transfer_in *in)
+{
+	const struct replica_files *f = &in->replica->io->files;
+	uint8_t *buffer = malloc(CHUNK_SIZE);
+	uint64_t at = 0;
+	int code = buffer ? 0 : BERTH_NOMEM;
+
+	while (!code && at < in->offset) {
+		size_t got = 0, left = (size_t)(in->offset - at);
+
+		code = f->read(f->ctx, in->file, at, buffer,
+			       left < CHUNK_SIZE ? left : CHUNK_SIZE, &got);
+		if (!code && !got)
+			code = BERTH_IO;
+		if (!code)
+			code = f->write(f->ctx, in->file, at, buffer, got);
+		at += got;
+	}
+	free(buffer);
+	return code;
+}
+
 static int open_run(struct replica_job *job)
 {
 	struct transfer_in *in = (struct transfer_in *)job;
@@ -117,7 +141,7 @@ static int open_run(struct replica_job *job)
 		in->offset = 0;
 		code = f->truncate(f->ctx, in->file, 0);
 	}
-	return code;
+	return code ? code : write_again(in);
 }
 
 static int write_run(struct replica_job *job)

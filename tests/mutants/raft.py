@@ -139,3 +139,7 @@ raft("unaccepted_is_heard", "R18", "link",
 raft("hello_of_another_link", "R18", "hello",
      ("	if (peer && peer->binding == bind->number) {", "	if (peer) {"),
      "raft_door a_hello_is_for_its_link")
+raft("staged_not_written_again", "E", "transfer_in",
+     ("	return code ? code : write_again(in);",
+      "	return code;"),
+     "raft_install what_a_failed_sync_left_is_written_again")

@@ -436,6 +436,88 @@ static void names_and_words_are_of_what_is_durable(void **state)
 	lab_close(&lab);
 }
 
+/* --- a sync that fails ----------------------------------------------------- */
+
+static struct {
+	void *file;
+	uint64_t written; /* from its beginning, in this life */
+	bool fails;
+	uint32_t failed, synced;
+} staged;
+
+static int staged_open(void *ctx, const char *name, bool create, void **file)
+{
+	int code = real.open(ctx, name, create, file);
+
+	if (code == 0 && strncmp(name, "incoming-", 9) == 0) {
+		staged.file = *file;
+		staged.written = 0;
+	}
+	return code;
+}
+
+static void staged_close(void *ctx, void *file)
+{
+	if (file == staged.file)
+		staged.file = NULL;
+	real.close(ctx, file);
+}
+
+static int staged_write(void *ctx, void *file, uint64_t offset,
+			const void *data, size_t size)
+{
+	if (file == staged.file && offset == staged.written)
+		staged.written += size;
+	return real.write(ctx, file, offset, data, size);
+}
+
+static int staged_sync(void *ctx, void *file)
+{
+	uint64_t size = 0;
+
+	if (file != staged.file)
+		return real.sync(ctx, file);
+	if (staged.fails) {
+		staged.fails = false;
+		staged.failed++;
+		return BERTH_IO;
+	}
+	assert_int_equal(real.size(ctx, file, &size), 0);
+	assert_int_equal(staged.written, size);
+	staged.synced++;
+	return real.sync(ctx, file);
+}
+
+/* After a sync that failed the kernel takes what it could not store for
+ * stored: the next life writes all of it again before it syncs. */
+static void what_a_failed_sync_left_is_written_again(void **state)
+{
+	struct lab_replica *behind;
+	struct lab lab;
+
+	(void)state;
+	behind = open_behind(&lab, false);
+	memset(&staged, 0, sizeof staged);
+	staged.fails = true;
+	real = behind->io.files;
+	behind->io.files.open = staged_open;
+	behind->io.files.close = staged_close;
+	behind->io.files.write = staged_write;
+	behind->io.files.sync = staged_sync;
+	lab_run(&lab, 500);
+	assert_int_equal(staged.failed, 1);
+	assert_int_equal(behind->fatal.code, BERTH_IO);
+	lab_stop(behind);
+	behind->fatal.code = 0;
+	assert_int_equal(lab_start(behind, NULL), 0);
+	lab_link(&lab);
+	lab_run(&lab, 500);
+	assert_int_equal(behind->fatal.code, 0);
+	assert_int_equal(staged.synced, 1);
+	assert_int_equal(behind->applied, lab_leader(&lab)->applied);
+	lab_close(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +526,7 @@ int main(void)
 		cmocka_unit_test(disk_does_not_fill_up),
 		cmocka_unit_test(failed_snapshot_stops_the_replica),
 		cmocka_unit_test(names_and_words_are_of_what_is_durable),
+		cmocka_unit_test(what_a_failed_sync_left_is_written_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
