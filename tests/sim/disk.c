@@ -43,7 +43,7 @@ struct disk {
 	struct turn *turns;
 	uint32_t turn_count, turn_capacity;
 	uint64_t fuse;
-	bool off, full;
+	bool off, full, torn;
 };
 
 static void *need(void *memory)
@@ -409,6 +409,7 @@ void disk_files(struct disk *disk, struct replica_files *out)
 static void tear(struct disk *disk, struct inode *inode)
 {
 	uint32_t keep = (uint32_t)chance_below(disk->chance, 3) * 50;
+	bool kept, some = false, all = true;
 
 	while (inode->changes) {
 		struct change *change = inode->changes;
@@ -421,7 +422,10 @@ static void tear(struct disk *disk, struct inode *inode)
 
 			if (count > change->size - at)
 				count = change->size - at;
-			if (chance_percent(disk->chance, keep))
+			kept = chance_percent(disk->chance, keep);
+			some = some || kept;
+			all = all && kept;
+			if (kept)
 				put(inode->durable, &inode->durable_size,
 				    change, at, count);
 			at += count;
@@ -433,6 +437,7 @@ static void tear(struct disk *disk, struct inode *inode)
 		free(change);
 	}
 	inode->changes_end = &inode->changes;
+	disk->torn = disk->torn || (some && !all);
 	memcpy(inode->now, inode->durable, inode->capacity);
 	inode->now_size = inode->durable_size;
 }
@@ -441,6 +446,7 @@ void disk_crash(struct disk *disk)
 {
 	uint64_t i, keep = chance_below(disk->chance, disk->turn_count + 1);
 
+	disk->torn = false;
 	for (i = 0; i < keep; i++)
 		turn(&disk->durable, &disk->turns[i]);
 	forget_turns(disk);
@@ -453,6 +459,14 @@ void disk_crash(struct disk *disk)
 	}
 	disk->off = false;
 	disk->fuse = 0;
+}
+
+/* For the simulator of the whole system, which counts. */
+bool disk_torn(const struct disk *disk);
+
+bool disk_torn(const struct disk *disk)
+{
+	return disk->torn;
 }
 
 void disk_kill(struct disk *disk)

@@ -30,6 +30,10 @@ static uint32_t pace(const struct options *o, uint32_t which)
 	case FAULT_WILD_HOST: return o->wild_host_ms;
 	case FAULT_WILD_NODE: return o->wild_node_ms;
 	case FAULT_CLOG: return o->clog_ms;
+	case FAULT_TORN:
+	case FAULT_START:
+	case FAULT_STOP:
+	case FAULT_GATE: break;
 	case FAULT_KIND_COUNT: break;
 	}
 	return 0;
@@ -289,19 +293,29 @@ static bool happen(struct world *world, uint32_t which)
 	case FAULT_WILD_HOST: return clock_of_host(world);
 	case FAULT_WILD_NODE: return clock_of_node(world);
 	case FAULT_CLOG: clog_begin(world); break;
+	case FAULT_TORN:
+	case FAULT_START:
+	case FAULT_STOP:
+	case FAULT_GATE: break;
 	case FAULT_KIND_COUNT: break;
 	}
 	return which != FAULT_REPLACED && which != FAULT_MEMBER;
+}
+
+void faults_count(struct world *world, enum fault_kind which)
+{
+	if (world->healed)
+		return;
+	world->totals.faults++;
+	world->totals.by_fault[which]++;
 }
 
 void faults_happen(struct world *world, uint32_t which)
 {
 	if (world->healed)
 		return;
-	if (happen(world, which)) {
-		world->totals.faults++;
-		world->totals.by_fault[which]++;
-	}
+	if (happen(world, which))
+		faults_count(world, (enum fault_kind)which);
 	plan(world, which);
 }
 

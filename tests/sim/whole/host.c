@@ -94,11 +94,13 @@ static void run_stop(struct host *host, uint32_t slot)
 	if (host->live[slot].state == LIVE_NONE ||
 	    host->live[slot].state == LIVE_DEAD || host->live[slot].dying)
 		return;
-	if (chance_percent(&world->chance, 70))
+	if (chance_percent(&world->chance, 70)) {
 		run_event(host, slot, RUN_IS_DEAD, world->now_us + us / 4);
-	else
+	} else {
+		faults_count(world, FAULT_STOP);
 		run_event(host, slot, RUN_IS_KILLED,
 			  world->now_us + GRACE_MS * 1000ull);
+	}
 }
 
 /* By the fencer: it reaches what it can see. */
@@ -295,6 +297,7 @@ static void let_go(struct host *host, uint32_t slot)
 	/* A pause between the test and the word. */
 	if (!world->healed && chance_below(&world->chance, 50) == 0) {
 		us = chance_below(&world->chance, 20000000);
+		faults_count(world, FAULT_GATE);
 		fencer_pause(host, us);
 		us += 1000;
 	}
@@ -330,6 +333,7 @@ static void failed(struct host *host, uint32_t slot)
 		if (host->attempts[i].epoch == live->epoch &&
 		    hash_equal(&host->attempts[i].program, program))
 			host->attempts[i].failures++;
+	faults_count(host->world, FAULT_START);
 	run_ended(host, slot);
 	if (fencer_ready(host))
 		reap(host);

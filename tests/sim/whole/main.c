@@ -417,6 +417,8 @@ static void add(struct totals *to, const struct world *world)
 		to->healed_ms = from->healed_ms;
 	for (uint32_t i = 0; i < FAULT_KIND_COUNT; i++)
 		to->by_fault[i] += from->by_fault[i];
+	for (uint32_t i = 0; i < MESSAGE_KIND_COUNT; i++)
+		to->by_message[i] += from->by_message[i];
 }
 
 struct arguments {
@@ -555,12 +557,19 @@ static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
 		"program end", "client", "restore", "replica replaced",
 		"member change", "old disk", "container", "directory copied",
 		"machine copied", "machine clock beyond rho",
-		"replica clock beyond rho", "clog" };
+		"replica clock beyond rho", "clog", "torn write",
+		"failed start", "ignored stop", "pause before a start" };
+	static const char *const messages[MESSAGE_KIND_COUNT] = {
+		"lost", "late", "doubled", "reordered" };
 
 	printf("faults:");
 	for (uint32_t i = 0; i < FAULT_KIND_COUNT; i++)
 		printf(" %s %" PRIu64 "%s", names[i], t->by_fault[i],
 		       i + 1 < FAULT_KIND_COUNT ? "," : "\n");
+	printf("messages:");
+	for (uint32_t i = 0; i < MESSAGE_KIND_COUNT; i++)
+		printf(" %s %" PRIu64 "%s", messages[i], t->by_message[i],
+		       i + 1 < MESSAGE_KIND_COUNT ? "," : "\n");
 	printf("entries %" PRIu64 ", elections %" PRIu64 ", snapshots %" PRIu64
 	       ", restores %" PRIu64 ", registers %" PRIu64 ", expiries %"
 	       PRIu64 ", confirms %" PRIu64 ", starts %" PRIu64

@@ -458,16 +458,20 @@ void node_start(struct node *node)
 			 &fault)) {
 		close_above(node);
 		node->restart_us = world->now_us + 200000;
-		if (disk_off(node->disk))
+		if (disk_off(node->disk)) {
 			disk_crash(node->disk);
-		else if (node->lost && (fault.code == BERTH_NOTFOUND ||
-					fault.code == BERTH_DENIED))
+			if (disk_torn(node->disk))
+				faults_count(world, FAULT_TORN);
+		} else if (node->lost && (fault.code == BERTH_NOTFOUND ||
+					  fault.code == BERTH_DENIED)) {
 			members_refused(node, fault.text);
-		else if (fault.code == BERTH_NOSPACE || fault.code == BERTH_IO)
+		} else if (fault.code == BERTH_NOSPACE ||
+			   fault.code == BERTH_IO) {
 			disk_full(node->disk, false);
-		else
+		} else {
 			world_fail(world, "replica %" PRIu64 " does not open: "
 				   "%s", node->id, fault.text);
+		}
 		return;
 	}
 	node->alive = true;
@@ -507,6 +511,8 @@ void node_crash(struct node *node, const char *why)
 	close_above(node);
 	node->dying = false;
 	disk_crash(node->disk);
+	if (!world->over && disk_torn(node->disk))
+		faults_count(world, FAULT_TORN);
 	disk_full(node->disk, false);
 	peers_of_crashed(world, node->number);
 	if (node->restart_us <= world->now_us)

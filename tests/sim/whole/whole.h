@@ -48,6 +48,8 @@ void disk_files(struct disk *disk, struct replica_files *out);
 void disk_fuse(struct disk *disk, uint64_t operations);
 bool disk_off(const struct disk *disk);
 void disk_crash(struct disk *disk);
+/* The last crash kept a part of a file's latest writes, and not all. */
+bool disk_torn(const struct disk *disk);
 void disk_full(struct disk *disk, bool full);
 /* Another disk with what is durable on this one. */
 struct disk *disk_copy(const struct disk *disk);
@@ -279,12 +281,17 @@ struct request {
 };
 #define REQUESTS_MAX 512u
 
+enum message_kind { /* what befell a message */
+	MESSAGE_LOST = 0, MESSAGE_LATE, MESSAGE_DOUBLED, MESSAGE_REORDERED,
+	MESSAGE_KIND_COUNT
+};
+
 struct totals {
 	uint64_t seeds, ms, faults, moves, starts, applied, acks, expiries,
 		elections, snapshots, restores, registers, confirms, healed_ms,
 		new_gens, surveys, clock_alarms, boot_alarms;
 	uint64_t ends, fences, fences_outage, sent, lost; /* figures */
-	uint64_t by_fault[32];
+	uint64_t by_fault[40], by_message[MESSAGE_KIND_COUNT];
 };
 
 struct oracle;
@@ -552,9 +559,13 @@ enum fault_kind {
 	FAULT_CLIENT, FAULT_RESTORE, FAULT_REPLACED, FAULT_MEMBER,
 	FAULT_OLD_DISK, FAULT_CONTAINER, FAULT_DIRECTORY, FAULT_COPY,
 	FAULT_WILD_HOST, FAULT_WILD_NODE, FAULT_CLOG,
+	/* In the course of something else, none of them at a pace. */
+	FAULT_TORN, FAULT_START, FAULT_STOP, FAULT_GATE,
 	FAULT_KIND_COUNT
 };
 void faults_plan(struct world *world);
+/* It has happened; after the heal nothing is a fault. */
+void faults_count(struct world *world, enum fault_kind which);
 void faults_happen(struct world *world, uint32_t which);
 void faults_heal(struct world *world);
 

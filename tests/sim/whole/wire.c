@@ -8,14 +8,34 @@
 
 #define AGAIN_US 20000u
 
+/* By chance; what a split swallows is not counted. */
+static bool loses(struct world *world)
+{
+	bool lost = chance_below(&world->chance, 1000) < world->options.loss;
+
+	world->totals.by_message[MESSAGE_LOST] += lost;
+	return lost;
+}
+
+static bool doubles(struct world *world)
+{
+	bool doubled = chance_percent(&world->chance,
+				      world->options.duplicate);
+
+	world->totals.by_message[MESSAGE_DOUBLED] += doubled;
+	return doubled;
+}
+
 uint64_t wire_delay(struct world *world, bool wide)
 {
 	const struct options *o = &world->options;
 	uint64_t ms = wide ? o->wan_ms : o->net_ms;
 
 	if (!world->healed && o->late &&
-	    chance_below(&world->chance, 1000) < o->late)
+	    chance_below(&world->chance, 1000) < o->late) {
+		world->totals.by_message[MESSAGE_LATE]++;
 		return chance_below(&world->chance, 40000000);
+	}
 	return 50 + ms * 250 + chance_below(&world->chance, ms * 750 + 1);
 }
 
@@ -76,8 +96,7 @@ bool peer_transmit(struct node *node, uint64_t id,
 	    (world->peers[low][high].closing_us &&
 	     world->peers[low][high].closer == from))
 		return false;
-	if (!must && (world->peers[low][high].cut[way] ||
-		      chance_below(&world->chance, 1000) < o->loss))
+	if (!must && (world->peers[low][high].cut[way] || loses(world)))
 		return true;
 	at = clog_passes(world, from, to, size_of(parts, count),
 			 world->now_us + wire_delay(world, false) % 2000000);
@@ -86,9 +105,11 @@ bool peer_transmit(struct node *node, uint64_t id,
 		if (at < *last)
 			at = *last;
 		*last = at;
+	} else {
+		world->totals.by_message[MESSAGE_REORDERED] += at < *last;
 	}
 	carry(world, from, to, parts, count, at);
-	if (!must && chance_percent(&world->chance, o->duplicate))
+	if (!must && doubles(world))
 		carry(world, from, to, parts, count,
 		      at + wire_delay(world, false) % 2000000);
 	return true;
@@ -171,15 +192,13 @@ void peers_keep(struct world *world)
 static void post(struct world *world, struct event *event, const void *data,
 		 size_t size, bool wide)
 {
-	const struct options *o = &world->options;
-
-	if (chance_below(&world->chance, 1000) < o->loss)
+	if (loses(world))
 		return;
 	event->at_us = world->now_us + wire_delay(world, wide);
 	event->size = size;
 	event->data = copy(data, size);
 	event_push(world, event);
-	if (!chance_percent(&world->chance, o->duplicate))
+	if (!doubles(world))
 		return;
 	event->at_us += wire_delay(world, wide);
 	event->data = copy(data, size);
