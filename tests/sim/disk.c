@@ -43,7 +43,7 @@ struct disk {
 	struct turn *turns;
 	uint32_t turn_count, turn_capacity;
 	uint64_t fuse;
-	bool off, full, torn;
+	bool off, full, torn, sync_fails;
 };
 
 static void *need(void *memory)
@@ -307,10 +307,16 @@ static int file_truncate(void *ctx, void *file, uint64_t size)
 
 static int file_sync(void *ctx, void *file)
 {
+	struct disk *disk = ctx;
 	struct inode *inode = file;
 
 	if (burn(ctx))
 		return BERTH_IO;
+	if (disk->sync_fails) {
+		disk->sync_fails = false;
+		drop_changes(inode);
+		return BERTH_IO;
+	}
 	while (inode->changes) {
 		struct change *change = inode->changes;
 
@@ -461,12 +467,18 @@ void disk_crash(struct disk *disk)
 	disk->fuse = 0;
 }
 
-/* For the simulator of the whole system, which counts. */
+/* For the simulator of the whole system. */
 bool disk_torn(const struct disk *disk);
+void disk_sync_fails(struct disk *disk);
 
 bool disk_torn(const struct disk *disk)
 {
 	return disk->torn;
+}
+
+void disk_sync_fails(struct disk *disk)
+{
+	disk->sync_fails = true;
 }
 
 void disk_kill(struct disk *disk)

@@ -30,6 +30,9 @@ static uint32_t pace(const struct options *o, uint32_t which)
 	case FAULT_WILD_HOST: return o->wild_host_ms;
 	case FAULT_WILD_NODE: return o->wild_node_ms;
 	case FAULT_CLOG: return o->clog_ms;
+	case FAULT_KILL: return o->kill_ms;
+	case FAULT_SYNC: return o->sync_ms;
+	case FAULT_SLOW: return o->slow_ms;
 	case FAULT_TORN:
 	case FAULT_START:
 	case FAULT_STOP:
@@ -259,6 +262,50 @@ static void disk_fails(struct world *world)
 	story(world, "the disk of replica %" PRIu64 " is full", node->id);
 }
 
+/* kill -9: what it wrote and did not sync is there when it comes back. */
+static bool node_killed(struct world *world)
+{
+	struct node *node = some_node(world);
+
+	if (!node->alive)
+		return false;
+	node->restart_us = world->now_us +
+			   chance_between(&world->chance, 10000, 3000000);
+	node_kill(node, "kill -9");
+	return true;
+}
+
+static bool sync_fails(struct world *world)
+{
+	struct node *node = some_node(world);
+
+	if (!node->alive)
+		return false;
+	disk_sync_fails(node->disk);
+	story(world, "the next sync of replica %" PRIu64 " will fail",
+	      node->id);
+	return true;
+}
+
+/* Each write takes long, or none ends before it is over. */
+static bool disk_slows(struct world *world)
+{
+	struct node *node = some_node(world);
+	bool hangs = chance_percent(&world->chance, 30);
+
+	if (!node->alive || world->now_us < node->slow_until_us)
+		return false;
+	node->slow_until_us = world->now_us +
+			      chance_between(&world->chance, 200000,
+					     hangs ? 15000000 : 60000000);
+	node->slow_us = hangs ? 0 : chance_between(&world->chance, 50000,
+						   2000000);
+	story(world, "the disk of replica %" PRIu64 " %s for %.1f s", node->id,
+	      hangs ? "hangs" : "is slow",
+	      (double)(node->slow_until_us - world->now_us) / 1e6);
+	return true;
+}
+
 /* True where it counts: the others do when their turn comes, or when they are
  * done. */
 static bool happen(struct world *world, uint32_t which)
@@ -293,6 +340,9 @@ static bool happen(struct world *world, uint32_t which)
 	case FAULT_WILD_HOST: return clock_of_host(world);
 	case FAULT_WILD_NODE: return clock_of_node(world);
 	case FAULT_CLOG: clog_begin(world); break;
+	case FAULT_KILL: return node_killed(world);
+	case FAULT_SYNC: return sync_fails(world);
+	case FAULT_SLOW: return disk_slows(world);
 	case FAULT_TORN:
 	case FAULT_START:
 	case FAULT_STOP:
@@ -332,6 +382,7 @@ void faults_heal(struct world *world)
 		node->restart_us = node->paused_us = world->now_us;
 		disk_fuse(node->disk, 0);
 		disk_full(node->disk, false);
+		node->slow_until_us = 0;
 		for (uint32_t j = 0; j < NODES_MAX; j++)
 			world->peers[i][j].cut[0] =
 				world->peers[i][j].cut[1] = false;

@@ -88,6 +88,17 @@ static void draw_members(struct options *o, struct chance *from)
 	o->member_ms = PICK(0, 10000, 40000, 120000);
 }
 
+static void draw_disks(struct options *o, struct chance *from)
+{
+	struct chance chance = { chance_next(from) };
+
+	if (o->wild_node_ms && !o->crash_node_ms)
+		return; /* so that H38 is asked */
+	o->kill_ms = PICK(0, 10000, 40000);
+	o->sync_ms = PICK(0, 0, 15000, 60000);
+	o->slow_ms = PICK(0, 0, 20000, 60000);
+}
+
 static void draw_options(uint64_t seed, struct options *o)
 {
 	struct chance chance = { seed * 0x2545f4914f6cdd1du };
@@ -121,6 +132,7 @@ static void draw_options(uint64_t seed, struct options *o)
 	o->minutes = PICK(5, 10, 20);
 	draw_disasters(o, &chance);
 	draw_members(o, &chance);
+	draw_disks(o, &chance);
 }
 
 static void print_options(const struct options *o)
@@ -131,7 +143,7 @@ static void print_options(const struct options *o)
 	       "crash %u pause %u, machine crash %u pause %u, fencer %u, agent "
 	       "%u, cut %u, clog %u, clock %u, data %u, twin %u, disk %u, "
 	       "operator %u, client %u, program %u, restore %u, replaced %u, "
-	       "members %u, container %u, directory %u, copy %u, wild clocks "
+	       "members %u, kill %u, sync %u, slow disk %u, container %u, directory %u, copy %u, wild clocks "
 	       "%u and %u; starts fail %u%%, %u minutes\n",
 	       o->replicas, o->crns, o->programs,
 	       o->profile == 0 ? "fast" : o->profile == 1 ? "default" : "calm",
@@ -143,7 +155,7 @@ static void print_options(const struct options *o)
 	       o->fencer_ms, o->agent_ms, o->cut_ms, o->clog_ms, o->clock_ms, o->data_ms,
 	       o->twin_ms, o->disk_fault_ms, o->operator_ms, o->client_ms,
 	       o->program_ms, o->restore_ms, o->replace_ms,
-	       o->member_ms, o->container_ms, o->directory_ms, o->copy_ms,
+	       o->member_ms, o->kill_ms, o->sync_ms, o->slow_ms, o->container_ms, o->directory_ms, o->copy_ms,
 	       o->wild_host_ms, o->wild_node_ms, o->start_fails, o->minutes);
 }
 
@@ -557,7 +569,8 @@ static void print_totals(const struct totals *t, uint64_t trace, uint64_t bad)
 		"program end", "client", "restore", "replica replaced",
 		"member change", "old disk", "container", "directory copied",
 		"machine copied", "machine clock beyond rho",
-		"replica clock beyond rho", "clog", "torn write",
+		"replica clock beyond rho", "clog", "replica kill",
+		"failed sync", "slow disk", "torn write",
 		"failed start", "ignored stop", "pause before a start" };
 	static const char *const messages[MESSAGE_KIND_COUNT] = {
 		"lost", "late", "doubled", "reordered" };

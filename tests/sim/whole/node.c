@@ -53,7 +53,11 @@ static void lane_begin(struct node *node, uint32_t number)
 		us *= 10;
 	if (!world->healed && chance_below(&world->chance, 400) == 0)
 		us = 300000; /* a disk that thinks */
+	if (world->now_us < node->slow_until_us)
+		us = node->slow_us ? node->slow_us : 1000;
 	event.at_us = world->now_us + 50 + chance_below(&world->chance, us + 1);
+	if (world->now_us < node->slow_until_us && !node->slow_us)
+		event.at_us += node->slow_until_us - world->now_us;
 	event_push(world, &event);
 }
 
@@ -487,12 +491,12 @@ static void on_closed(void *ctx)
 	node->replica = NULL;
 }
 
-void node_crash(struct node *node, const char *why)
+static bool end(struct node *node, const char *why)
 {
 	struct world *world = node->world;
 
 	if (!node->alive)
-		return;
+		return false;
 	if (!world->over)
 		story(world, "replica %" PRIu64 " crashes: %s", node->id, why);
 	node->dying = true;
@@ -510,13 +514,28 @@ void node_crash(struct node *node, const char *why)
 			   node->id);
 	close_above(node);
 	node->dying = false;
-	disk_crash(node->disk);
-	if (!world->over && disk_torn(node->disk))
-		faults_count(world, FAULT_TORN);
-	disk_full(node->disk, false);
 	peers_of_crashed(world, node->number);
 	if (node->restart_us <= world->now_us)
 		node->restart_us = world->now_us + 500000;
+	return true;
+}
+
+void node_crash(struct node *node, const char *why)
+{
+	if (!end(node, why))
+		return;
+	disk_crash(node->disk);
+	if (!node->world->over && disk_torn(node->disk))
+		faults_count(node->world, FAULT_TORN);
+	disk_full(node->disk, false);
+}
+
+void node_kill(struct node *node, const char *why)
+{
+	if (!end(node, why))
+		return;
+	disk_kill(node->disk);
+	disk_full(node->disk, false);
 }
 
 void node_fini(struct node *node)
@@ -549,7 +568,10 @@ void node_step(struct node *node)
 		node->restart_us = world->now_us +
 				   chance_between(&world->chance, 200000,
 						  3000000);
-		node_crash(node, "its process ends");
+		if (disk_off(node->disk))
+			node_crash(node, "the power failed");
+		else
+			node_kill(node, "its process ends");
 		return;
 	}
 	replica_status(node->replica, &status);

@@ -51,6 +51,12 @@ void disk_crash(struct disk *disk);
 /* The last crash kept a part of a file's latest writes, and not all. */
 bool disk_torn(const struct disk *disk);
 void disk_full(struct disk *disk, bool full);
+/* The process was killed, the machine was not: what was written is there, and
+ * is as little durable as before. */
+void disk_kill(struct disk *disk);
+/* The next sync of a file fails, and the kernel forgets that there was
+ * something to write: what is read is not what a crash leaves. */
+void disk_sync_fails(struct disk *disk);
 /* Another disk with what is durable on this one. */
 struct disk *disk_copy(const struct disk *disk);
 
@@ -83,6 +89,7 @@ struct options {
 	uint32_t wild_node_ms;
 	uint32_t internet; /* figures only: weather.c */
 	uint32_t restore_ms, replace_ms, member_ms;
+	uint32_t kill_ms, sync_ms, slow_ms;
 	enum mutation mutation;
 };
 
@@ -147,6 +154,8 @@ struct node {
 	struct drifting clock;
 	uint64_t leader, term; /* as told to the edge */
 	uint64_t restart_us, paused_us, next_us;
+	/* Its disk is slow until then: so much a job; 0: nothing before it. */
+	uint64_t slow_until_us, slow_us;
 	uint64_t applied;
 	bool failed;
 	/* Its disk is lost; it is off for good; it is not added yet; it is to
@@ -399,6 +408,8 @@ void story_print(struct world *world);
 void node_init(struct world *world, uint32_t number);
 void node_start(struct node *node);
 void node_crash(struct node *node, const char *why);
+/* The process ends, the machine goes on. */
+void node_kill(struct node *node, const char *why);
 void node_fini(struct node *node);
 void node_step(struct node *node);
 void node_job(struct world *world, const struct event *event);
@@ -559,6 +570,7 @@ enum fault_kind {
 	FAULT_CLIENT, FAULT_RESTORE, FAULT_REPLACED, FAULT_MEMBER,
 	FAULT_OLD_DISK, FAULT_CONTAINER, FAULT_DIRECTORY, FAULT_COPY,
 	FAULT_WILD_HOST, FAULT_WILD_NODE, FAULT_CLOG,
+	FAULT_KILL, FAULT_SYNC, FAULT_SLOW,
 	/* In the course of something else, none of them at a pace. */
 	FAULT_TORN, FAULT_START, FAULT_STOP, FAULT_GATE,
 	FAULT_KIND_COUNT
