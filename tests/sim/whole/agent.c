@@ -139,9 +139,9 @@ static void report(struct host *host)
 
 	command.report.crn = host->crn_hash;
 	command.report.session = host->tenure.session;
-	command.report.vcpus = host->vcpus;
-	command.report.memory_mib = 1u << 20;
-	command.report.disk_mib = 1u << 20;
+	command.report.vcpus = host->size.vcpus;
+	command.report.memory_mib = host->size.memory_mib;
+	command.report.disk_mib = host->size.disk_mib;
 	command.report.url = (struct text){ "http://crn", 10 };
 	command.report.token_count = 1;
 	command.report.tokens[0] = (struct text){ "runner:program", 14 };

@@ -525,7 +525,7 @@ struct host *host_new(struct world *world, uint32_t crn)
 	host->number = world->host_count;
 	host->crn = crn;
 	host->crn_hash = world->crns[crn];
-	host->vcpus = world->crn_vcpus[crn];
+	host->size = world->crn_sizes[crn];
 	host->k_ms = world->config.k_ms;
 	draw_hash(world, &host->host_hash);
 	host->deadline_event_us = NEVER_US;

@@ -210,8 +210,11 @@ void world_open(struct world *world, uint64_t seed,
 			world->crns[i].bytes[j] =
 				(uint8_t)chance_next(&world->chance);
 		memcpy(world->crns[i].bytes + 28, &i, sizeof i);
-		world->crn_vcpus[i] =
-			(uint32_t)chance_between(&world->chance, 4, 8);
+		/* Any of them may be what is short. */
+		world->crn_sizes[i] = (struct size){
+			(uint32_t)chance_between(&world->chance, 4, 8),
+			chance_between(&world->chance, 1500, 6000),
+			chance_between(&world->chance, 3000, 16000) };
 	}
 	world->voters = options->replicas;
 	for (uint32_t i = 0; i < options->replicas; i++)

@@ -321,21 +321,45 @@ static void other_of_lineage(struct host *host, const struct live *live)
 		}
 }
 
+static void check_capacity(struct host *host)
+{
+	struct world *world = host->world;
+	const struct size *all = &host->size;
+	struct size used = { 0 };
+
+	for (uint32_t i = 0; i < RUNS_MAX; i++) {
+		const struct live *live = &host->live[i];
+		const struct size *size = &world->programs[live->program].size;
+
+		if (!executing(live))
+			continue;
+		used.vcpus += size->vcpus;
+		used.memory_mib += size->memory_mib;
+		used.disk_mib += size->disk_mib;
+	}
+	if (used.vcpus > all->vcpus)
+		world_fail(world, "capacity, vcpus: %s has %u and executes %u",
+			   host_name(host), all->vcpus, used.vcpus);
+	if (used.memory_mib > all->memory_mib)
+		world_fail(world, "capacity, memory: %s has %" PRIu64
+			   " MiB and executes %" PRIu64, host_name(host),
+			   all->memory_mib, used.memory_mib);
+	if (used.disk_mib > all->disk_mib)
+		world_fail(world, "capacity, disk: %s has %" PRIu64
+			   " MiB and executes %" PRIu64, host_name(host),
+			   all->disk_mib, used.disk_mib);
+}
+
 void oracle_executes(struct host *host, struct live *live)
 {
 	struct world *world = host->world;
-	uint32_t vcpus = 0;
 
 	world->totals.starts++;
 	if (world->programs[world->programs[live->program].root].executing++ &&
 	    guarded(host))
 		other_of_lineage(host, live);
-	for (uint32_t i = 0; i < RUNS_MAX; i++)
-		if (executing(&host->live[i]))
-			vcpus += world->programs[host->live[i].program].vcpus;
-	if (vcpus > host->vcpus && guarded(host))
-		world_fail(world, "%s has %u vcpus and executes %u",
-			   host_name(host), host->vcpus, vcpus);
+	if (guarded(host))
+		check_capacity(host);
 	story(world, "%s lets program %u go, epoch %" PRIu64 "%s",
 	      host_name(host), live->program, live->epoch >> 16,
 	      live->hold ? ", held" : "");

@@ -154,8 +154,9 @@ void put_program(struct world *world, uint32_t number)
 	m->time_ms = 1000 + number;
 	m->owner = text_of("owner");
 	m->name = text_of("program");
-	m->vcpus = p->vcpus;
-	m->memory_mib = 128;
+	m->vcpus = p->size.vcpus;
+	m->memory_mib = p->size.memory_mib;
+	m->disk_mib = p->size.disk_mib;
 	snprintf(what, sizeof what, "put program %u%s", number,
 		 p->hold ? ", exclusive-hold" : "");
 	request_new(world, &command, what);
@@ -172,7 +173,10 @@ static uint32_t program_new(struct world *world)
 	memcpy(p->hash.bytes + 28, &number, sizeof number);
 	p->root = number;
 	p->hold = chance_percent(&world->chance, world->options.hold);
-	p->vcpus = (uint32_t)chance_between(&world->chance, 1, 2);
+	p->size = (struct size){
+		(uint32_t)chance_between(&world->chance, 1, 2),
+		chance_between(&world->chance, 64, 1024),
+		chance_below(&world->chance, 2049) };
 	return number;
 }
 
@@ -331,7 +335,7 @@ static void supersede(struct world *world)
 		return;
 	new = program_new(world);
 	world->programs[new].root = world->programs[old].root;
-	world->programs[new].vcpus = world->programs[old].vcpus;
+	world->programs[new].size = world->programs[old].size;
 	world->programs[new].replaces = true;
 	world->programs[new].replaced = old;
 	put_program(world, new);
@@ -427,7 +431,8 @@ static bool fits_nowhere(const struct fsm_view *view, slot_t slot,
 	place_choose(view, overlay, slot, verdict);
 	place_overlay_close(overlay);
 	return verdict->reason == PLACE_VCPUS ||
-	       verdict->reason == PLACE_MEMORY;
+	       verdict->reason == PLACE_MEMORY ||
+	       verdict->reason == PLACE_DISK;
 }
 
 /* What it replaces was forgotten before it came, or waits for such a one. */

@@ -262,6 +262,7 @@ static const char *why(const char *violation)
 			"early" },
 		{ "I6", "epochs, sessions and versions only rise" },
 		{ "I8", "replicas with the same log have the same state" },
+		{ "capacity", "what runs on a CRN is never more than it has" },
 		{ "K:", "K is what the machine promised for a kill" },
 		{ "R17", "after a restore nothing of an older generation may "
 			 "execute unseen" },

@@ -119,6 +119,12 @@ struct event {
 	size_t size;
 };
 
+/* --- what a CRN has, and a program needs --------------------------- */
+struct size {
+	uint32_t vcpus;
+	uint64_t memory_mib, disk_mib;
+};
+
 /* --- a clock that runs a little wrong ---------------------------------------- */
 struct drifting {
 	uint64_t at_us, base_us; /* base was read at at_us */
@@ -224,7 +230,8 @@ struct host {
 	struct hash crn_hash, host_hash, boot_hash, kernel;
 	uint32_t container; /* that the fencer is in, of this kernel's */
 	struct drifting clock;
-	uint32_t k_ms, vcpus;
+	uint32_t k_ms;
+	struct size size;
 	uint64_t on_us;
 
 	struct live live[RUNS_MAX];
@@ -266,7 +273,7 @@ struct program {
 	struct hash hash;
 	uint32_t root; /* number of the lineage's first */
 	uint32_t executing;
-	uint32_t vcpus;
+	struct size size;
 	bool hold, put, forgotten, replaces;
 	bool outside; /* of a root: what a CRN outside said of it was believed */
 	uint32_t replaced;
@@ -348,7 +355,7 @@ struct world {
 	uint32_t host_count;
 	int32_t host_of_crn[CRNS_MAX]; /* the newest machine */
 	struct hash crns[CRNS_MAX];
-	uint32_t crn_vcpus[CRNS_MAX];
+	struct size crn_sizes[CRNS_MAX];
 	struct program programs[PROGRAMS_MAX];
 	uint32_t program_count;
 	struct {
