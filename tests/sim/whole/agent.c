@@ -143,6 +143,7 @@ static void report(struct host *host)
 	command.report.memory_mib = host->size.memory_mib;
 	command.report.disk_mib = host->size.disk_mib;
 	command.report.url = (struct text){ "http://crn", 10 };
+	spoil_report(world, &command.report);
 	command.report.token_count = 1;
 	command.report.tokens[0] = (struct text){ "runner:program", 14 };
 	host->report_us = world->now_us + REPORT_US;
@@ -235,6 +236,8 @@ static uint64_t start_desired(struct host *host)
 	struct tenure *t = &host->tenure;
 	uint64_t now = host->world->now_us, next = NEVER_US;
 
+	if (spoil_lazy(host->world))
+		return next;
 	for (uint32_t i = 0; i < host->attempt_count; i++)
 		host->attempts[i].seen = false;
 	for (uint32_t i = 0; t->set_taken && i < t->desired_count; i++) {

@@ -254,6 +254,11 @@ enum fencer_code fencer_run(struct host *host, const struct hash *program,
 	if (code != FENCER_OK)
 		return code;
 	slot = (uint32_t)(run - host->tenure.runs);
+	if (world->options.mutation == MUTATE_LET_GO &&
+	    host->live[slot].state != LIVE_NONE) {
+		tenure_dead(&host->tenure, run); /* goes on there */
+		return FENCER_NOT_DEAD;
+	}
 	REQUIRE(host->live[slot].state == LIVE_NONE);
 	host->live[slot] = (struct live){
 		.state = LIVE_PREPARED, .hold = run->hold,
@@ -305,6 +310,7 @@ static void let_go(struct host *host, uint32_t slot)
 	if (host->tenure.runs[slot].state == TENURE_RUN_QUEUED)
 		tenure_started(&host->tenure, &host->tenure.runs[slot]);
 	oracle_executes(host, live);
+	spoil_start(host, live);
 	if (!world->healed &&
 	    chance_percent(&world->chance, world->options.start_fails))
 		run_event(host, slot, RUN_FAILS, world->now_us + us);

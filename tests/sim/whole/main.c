@@ -143,8 +143,9 @@ static void print_options(const struct options *o)
 	       "crash %u pause %u, machine crash %u pause %u, fencer %u, agent "
 	       "%u, cut %u, clog %u, clock %u, data %u, twin %u, disk %u, "
 	       "operator %u, client %u, program %u, restore %u, replaced %u, "
-	       "members %u, kill %u, sync %u, slow disk %u, container %u, directory %u, copy %u, wild clocks "
-	       "%u and %u; starts fail %u%%, %u minutes\n",
+	       "members %u, kill %u, sync %u, slow disk %u, container "
+	       "%u, directory %u, copy %u, wild clocks %u and %u; starts "
+	       "fail %u%%, %u minutes\n",
 	       o->replicas, o->crns, o->programs,
 	       o->profile == 0 ? "fast" : o->profile == 1 ? "default" : "calm",
 	       o->tight ? ", ttl_s at the formula's limit" : "", o->hold,
@@ -155,7 +156,8 @@ static void print_options(const struct options *o)
 	       o->fencer_ms, o->agent_ms, o->cut_ms, o->clog_ms, o->clock_ms, o->data_ms,
 	       o->twin_ms, o->disk_fault_ms, o->operator_ms, o->client_ms,
 	       o->program_ms, o->restore_ms, o->replace_ms,
-	       o->member_ms, o->kill_ms, o->sync_ms, o->slow_ms, o->container_ms, o->directory_ms, o->copy_ms,
+	       o->member_ms, o->kill_ms, o->sync_ms, o->slow_ms,
+	       o->container_ms, o->directory_ms, o->copy_ms,
 	       o->wild_host_ms, o->wild_node_ms, o->start_fails, o->minutes);
 }
 
@@ -447,7 +449,9 @@ struct arguments {
 static const char *const mutations[MUTATE_COUNT] = {
 	"none", "slow-kill", "let-go", "fast-clock", "no-timer", "row-lost",
 	"lying-fence", "ttl-s", "same-gen", "config-lost",
-	"early-gone", "twin-left",
+	"early-gone", "twin-left", "two-run", "broken-state", "other-state",
+	"other-entry", "snapshot", "more-vcpus", "more-memory", "more-disk",
+	"applied-twice", "ack-early", "ack-other", "lazy",
 };
 
 static void tell(struct world *world, const struct arguments *a)

@@ -208,10 +208,11 @@ static void on_apply(void *ctx, uint64_t index, uint64_t term,
 	if (index <= node->applied)
 		world_fail(node->world, "replica %" PRIu64 " applies %" PRIu64
 			   " after %" PRIu64, node->id, index, node->applied);
-	oracle_apply(node, index, data, size);
+	oracle_apply(node, index, spoil_entry(node, index, data, size), size);
 	node->result_count = 0;
 	node->applied = index;
 	fsm_apply(node->fsm, index, data, size, &observer);
+	spoil_applied(node, index);
 	oracle_applied(node, index);
 	driver_applied(node->driver, fsm_live(node->fsm), index, node->results,
 		       node->result_count);

@@ -416,7 +416,11 @@ static void restore(struct world *world)
 	    fsm_snapshot_read(&fsm, &source) != 0) {
 		world_fail(world, "the snapshot at %" PRIu64 " is not readable",
 			   o->max);
-	} else if (fsm_hash(fsm) != fsm_hash(o->fsm)) {
+		free(memory.data);
+		return;
+	}
+	spoil_state(world, MUTATE_SNAPSHOT, fsm);
+	if (fsm_hash(fsm) != fsm_hash(o->fsm)) {
 		world_fail(world, "the snapshot at %" PRIu64 " restores to "
 			   "another state", o->max);
 		fsm_close(fsm);
@@ -456,8 +460,10 @@ static void commit(struct world *world, uint64_t index, const void *data,
 	oracle_quarantine(world);
 	if (index % HASH_EVERY == 0)
 		oracle_note(o, index);
-	if (index % CHECK_EVERY == 0)
+	if (index % CHECK_EVERY == 0) {
+		spoil_state(world, MUTATE_BROKEN_STATE, o->fsm);
 		fsm_check(o->fsm);
+	}
 	if (index >= o->next_restore) {
 		o->next_restore = index + RESTORE_EVERY;
 		restore(world);

@@ -52,6 +52,8 @@ bool state_recalls(const struct fsm_view *view, const uint8_t id[16],
 		   stamp_t *stamp, uint32_t *refusal);
 bool state_survey_host(const struct fsm_view *view, slot_t crn,
 		       struct hash *host);
+/* It is not any more what it was: its counts, or what it holds. */
+void state_spoil(struct fsm *fsm, bool counts);
 /* After a disaster: what the backup holds is all there ever was. Takes fsm. */
 void oracle_rewind(struct world *world, struct fsm *fsm);
 

@@ -36,6 +36,7 @@ static void on_done(struct driver_client *client, int code, uint64_t index)
 	if (code == 0 && asking->has_result && !world->over &&
 	    request->number == asking->number && !request->acked &&
 	    (world->healed || !chance_percent(&world->chance, 10))) {
+		spoil_acked(request, &asking->result);
 		oracle_acked(request, &asking->result);
 		request->acked = true;
 		if (request->type == FSM_PROGRAM_PUT)
@@ -52,6 +53,7 @@ static void ask(struct request *request, struct node *node)
 	uint8_t *copy = need(malloc(request->size));
 
 	memcpy(copy, request->data, request->size);
+	spoil_request(request, copy);
 	asking->world = request->world;
 	asking->request = request;
 	asking->number = request->number;
@@ -86,6 +88,7 @@ void people_client(struct world *world, const struct event *event)
 		node = &world->nodes[node->leader - 1];
 		if (node_ready(node))
 			ask(request, node);
+		spoil_asked(request);
 	}
 	again(request, chance_between(&world->chance, 300000, 4000000));
 }

@@ -30,3 +30,17 @@ bool state_survey_host(const struct fsm_view *view, slot_t crn,
 					   view->crns[crn].survey_host;
 	return true;
 }
+
+void state_spoil(struct fsm *fsm, bool counts);
+
+/* Of a CRN: what its programs sum up to, or what it has. */
+void state_spoil(struct fsm *fsm, bool counts)
+{
+	struct fsm_view *s = &fsm->state;
+
+	for (slot_t i = 0; i < s->crn_bound; i++)
+		if (s->crns[i].used && counts)
+			s->crns[i].vcpus_used++;
+		else if (s->crns[i].used)
+			s->crns[i].memory_mib++;
+}

@@ -9,7 +9,7 @@
  * host.c: a machine with its processes. agent.c: the agent on it. oracle.c:
  * what must hold. people.c: clients and operators. faults.c: disasters.
  * restore.c: backups, and what follows a disaster. members.c: replicas that
- * come and go. main.c: options, phases.
+ * come and go. spoil.c: what the oracle must notice. main.c: options, phases.
  */
 #ifndef TESTS_SIM_WHOLE_WHOLE_H
 #define TESTS_SIM_WHOLE_WHOLE_H
@@ -74,6 +74,19 @@ enum mutation { /* of what the harness imitates, not of shipped code */
 	MUTATE_CONFIG_LOST,  /* the longest ttl_s is in the lost tail */
 	MUTATE_EARLY_GONE,   /* K is not waited for in another container */
 	MUTATE_TWIN_LEFT,    /* two machines of a CRN stay on over a restore */
+	/* spoil.c: each breaks what one check of the oracle's asks for */
+	MUTATE_TWO_RUN,
+	MUTATE_BROKEN_STATE,
+	MUTATE_OTHER_STATE,
+	MUTATE_OTHER_ENTRY,
+	MUTATE_SNAPSHOT,
+	MUTATE_MORE_VCPUS,
+	MUTATE_MORE_MEMORY,
+	MUTATE_MORE_DISK,
+	MUTATE_APPLIED_TWICE,
+	MUTATE_ACK_EARLY,
+	MUTATE_ACK_OTHER,
+	MUTATE_LAZY,
 	MUTATE_COUNT
 };
 
@@ -541,6 +554,19 @@ uint64_t oracle_max(const struct world *world);
 bool guarded(const struct host *host);
 bool clock_trusted(const struct world *world);
 uint32_t program_number(const struct world *world, const struct hash *hash);
+
+/* spoil.c: each does nothing without its mutation */
+void spoil_state(const struct world *world, enum mutation mutation,
+		 struct fsm *fsm);
+void spoil_applied(struct node *node, uint64_t index);
+const void *spoil_entry(const struct node *node, uint64_t index,
+			const void *data, size_t size);
+void spoil_start(struct host *host, const struct live *live);
+void spoil_report(const struct world *world, struct command_crn_report *report);
+void spoil_request(const struct request *request, uint8_t *data);
+void spoil_asked(struct request *request);
+void spoil_acked(const struct request *request, struct fsm_result *result);
+bool spoil_lazy(const struct world *world);
 
 /* audit.c: each does nothing unless it was opened */
 void audit_open(struct world *world, const char *directory);
