@@ -266,8 +266,8 @@ static void happen(struct world *world, struct event *event)
 	case EVENT_PEER:
 	case EVENT_UP:
 	case EVENT_DOWN:
-	case EVENT_RELAY_UP:
-	case EVENT_RELAY_DOWN:
+	case EVENT_RELAY:
+	case EVENT_EDGE:
 		node = wire_arrive(world, event);
 		break;
 	case EVENT_AGENT:

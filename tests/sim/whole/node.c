@@ -177,7 +177,7 @@ static uint64_t op_term(void *ctx)
 static void op_send(void *ctx, const struct agent_route *route, uint8_t type,
 		    const void *payload, size_t size)
 {
-	wire_answer(ctx, route, type, payload, size);
+	edge_answer(ctx, route, type, payload, size);
 }
 
 /* --- the machine above the engine ------------------------------------------------- */
@@ -480,6 +480,7 @@ void node_start(struct node *node)
 		return;
 	}
 	node->alive = true;
+	edge_start(node);
 	node->next_us = world->now_us;
 	story(world, "replica %" PRIu64 " starts at index %" PRIu64, node->id,
 	      node->applied);
@@ -514,6 +515,7 @@ static bool end(struct node *node, const char *why)
 		world_fail(world, "replica %" PRIu64 " does not close",
 			   node->id);
 	close_above(node);
+	edge_stop(node);
 	node->dying = false;
 	peers_of_crashed(world, node->number);
 	if (node->restart_us <= world->now_us)
@@ -578,6 +580,7 @@ void node_step(struct node *node)
 	replica_status(node->replica, &status);
 	node->leader = status.leader;
 	node->term = status.term;
+	edge_told(node);
 	engine_ms = replica_next_ms(node->replica);
 	if (driver_ms < engine_ms)
 		engine_ms = driver_ms;

@@ -3,9 +3,10 @@
  * seed draws everything, and the same seed gives the same trace hash.
  *
  * It runs the shipped fsm/, placement, leader's driver, replica engine with
- * libraft, the agent's tenure and the wire; README.md says what it imitates.
+ * libraft, relay, agent's tenure and the wire; README.md says what it imitates.
  *
  * base.c: events, chance. story.c: what is told. node.c: a replica. wire.c: the network.
+ * edge.c: the shipped relay and links of agents, and their surroundings.
  * host.c: a machine with its processes. agent.c: the agent on it. oracle.c:
  * what must hold. people.c: clients and operators. faults.c: disasters.
  * restore.c: backups, and what follows a disaster. members.c: replicas that
@@ -112,8 +113,8 @@ enum event_kind {
 	EVENT_PEER,       /* from, to: nodes; a: link's epoch */
 	EVENT_UP,         /* from: host, to: node; a: link */
 	EVENT_DOWN,       /* from: node, to: host; a: link */
-	EVENT_RELAY_UP,   /* from, to: nodes; a: link, b: term; crn: x */
-	EVENT_RELAY_DOWN, /* from, to: nodes; a: link, b: term */
+	EVENT_RELAY,      /* from, to: nodes; a: connection; x: what */
+	EVENT_EDGE,       /* to: node; a: timer, b: start */
 	EVENT_AGENT,      /* to: host: its timer */
 	EVENT_DEADLINE,   /* to: host: the page's deadline */
 	EVENT_RUN,        /* to: host; a: slot, b: token; x: what */
@@ -170,6 +171,7 @@ struct node {
 	struct fsm_view *view; /* of a snapshot that is being written */
 	struct fsm *old;       /* that view's, when a restore replaced it */
 	struct driver *driver;
+	struct edge_sim *edge; /* edge.h */
 	struct drifting clock;
 	uint64_t leader, term; /* as told to the edge */
 	uint64_t restart_us, paused_us, next_us;
@@ -476,11 +478,24 @@ void peer_close(struct world *world, uint32_t closer, uint32_t other);
 void peers_of_crashed(struct world *world, uint32_t number);
 void peers_keep(struct world *world);
 void wire_up(struct host *host, uint8_t type, const void *data, size_t size);
-void wire_answer(struct node *node, const struct agent_route *route,
-		 uint8_t type, const void *data, size_t size);
-/* What has arrived; true when it was for a node (which then steps). */
+void wire_down(struct node *node, uint64_t link, uint8_t type,
+	       const void *data, size_t size);
+void wire_relay(struct node *node, uint32_t to, uint64_t id, uint8_t type,
+		const void *data, size_t size);
+void wire_control(struct world *world, uint32_t from, uint32_t to,
+		  uint32_t what, uint64_t id);
+/* What has arrived; the node whose core heard of it (which then steps). */
 struct node *wire_arrive(struct world *world, struct event *event);
 uint64_t wire_delay(struct world *world, bool wide);
+
+/* edge.c: the shipped relay and links of agents */
+void edge_start(struct node *node);
+void edge_stop(struct node *node);
+void edge_told(struct node *node); /* who leads, and the term */
+void edge_answer(struct node *node, const struct agent_route *route,
+		 uint8_t type, const void *data, size_t size);
+/* From an agent, a relay or a timer; true when the core heard of it. */
+bool edge_arrive(struct node *node, const struct event *event);
 
 /* clog.c */
 void clog_begin(struct world *world);

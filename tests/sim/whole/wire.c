@@ -1,6 +1,6 @@
 /* The network: between replicas one connection a pair, between a machine and
- * the replica it chose a link, and the relay between replicas. Frames may come
- * late, twice, out of order, or from a link that is long gone. */
+ * the replica it chose a link, and the relays' streams. Frames may come late,
+ * twice, out of order, or from a link that is long gone. */
 #include <stdlib.h>
 
 #include "raft/internal.h"
@@ -217,8 +217,8 @@ void wire_up(struct host *host, uint8_t type, const void *data, size_t size)
 		post(world, &event, data, size, true);
 }
 
-static void send_down(struct node *node, uint64_t link, uint8_t type,
-		      const void *data, size_t size)
+void wire_down(struct node *node, uint64_t link, uint8_t type,
+	       const void *data, size_t size)
 {
 	uint32_t number = (uint32_t)(link >> 40);
 	struct event event = { .kind = EVENT_DOWN, .from = node->number,
@@ -237,56 +237,29 @@ static bool relay_cut(const struct world *world, uint32_t from, uint32_t to)
 	       !world->nodes[to].alive;
 }
 
-/* The leader answers to (replica, link). */
-void wire_answer(struct node *node, const struct agent_route *route,
-		 uint8_t type, const void *data, size_t size)
+/* A frame of the stream between two relays. */
+void wire_relay(struct node *node, uint32_t to, uint64_t id, uint8_t type,
+		const void *data, size_t size)
 {
-	struct event event = { .kind = EVENT_RELAY_DOWN, .from = node->number,
-			       .to = (uint32_t)route->replica - 1,
-			       .a = route->link, .b = node->term,
-			       .type = type };
+	struct event event = { .kind = EVENT_RELAY, .from = node->number,
+			       .to = to, .a = id, .type = type };
 
-	world_trace(node->world, bytes_hash(data, size) ^ route->link);
-	if (route->replica == node->id)
-		send_down(node, route->link, type, data, size);
-	else if (!relay_cut(node->world, event.from, event.to))
+	world_trace(node->world, bytes_hash(data, size) ^ id);
+	if (!relay_cut(node->world, event.from, to))
 		post(node->world, &event, data, size, false);
 }
 
-static void hear(struct node *node, uint64_t replica, uint64_t link,
-		 const struct event *event)
+/* That it begins or ends: sent again until it arrives, unless it is cut. */
+void wire_control(struct world *world, uint32_t from, uint32_t to,
+		  uint32_t what, uint64_t id)
 {
-	struct agent_route route = { replica, link };
-	struct host *host = node->world->hosts[link >> 40];
+	const struct event event = {
+		.kind = EVENT_RELAY, .from = from, .to = to, .a = id,
+		.x = what,
+		.at_us = world->now_us + wire_delay(world, false) % 2000000 };
 
-	(void)driver_agent_frame(node->driver, fsm_live(node->fsm), &route,
-				 &host->crn_hash, event->type, event->data,
-				 event->size);
-}
-
-static void arrive_up(struct node *node, const struct event *event)
-{
-	struct event on = { .kind = EVENT_RELAY_UP, .from = node->number,
-			    .to = (uint32_t)node->leader - 1, .a = event->a,
-			    .b = node->term, .type = event->type };
-
-	if (node->leader == node->id)
-		hear(node, node->id, event->a, event);
-	else if (node->leader != 0 &&
-		 !relay_cut(node->world, on.from, on.to))
-		post(node->world, &on, event->data, event->size, false);
-}
-
-/* Frames of another term than the replica's are dropped. */
-static void arrive_relayed(struct node *node, const struct event *event)
-{
-	if (event->b != node->term)
-		return;
-	if (event->kind == EVENT_RELAY_DOWN)
-		send_down(node, event->a, event->type, event->data,
-			  event->size);
-	else if (node->leader == node->id)
-		hear(node, event->from + 1, event->a, event);
+	if (!relay_cut(world, from, to))
+		event_push(world, &event);
 }
 
 static void arrive_peer(struct node *node, const struct event *event)
@@ -337,11 +310,8 @@ struct node *wire_arrive(struct world *world, struct event *event)
 	}
 	if (!node->alive || put_off(world, event, node->paused_us))
 		return NULL;
-	if (event->kind == EVENT_PEER)
-		arrive_peer(node, event);
-	else if (event->kind == EVENT_UP)
-		arrive_up(node, event);
-	else
-		arrive_relayed(node, event);
+	if (event->kind != EVENT_PEER)
+		return edge_arrive(node, event) ? node : NULL;
+	arrive_peer(node, event);
 	return node;
 }
