@@ -167,6 +167,9 @@ static void timer_due(struct edge_sim *sim, const struct event *event)
 		timer_push(sim, timer);
 		return;
 	}
+	if (sim->node->world->now_us >
+	    drifting_when(&sim->node->clock, timer->due_ms) + 1000)
+		sim->woke_us = sim->node->world->now_us;
 	timer->active = false;
 	if (timer->repeat_ms) {
 		streams_watch(sim);
@@ -319,6 +322,7 @@ static void streams_watch(struct edge_sim *sim)
 		if (now - s->heard_ms >= (s->agent ? AGENT_IDLE_MS :
 						     PEER_IDLE_MS))
 			stream_end(s, true);
+	check_linked(sim);
 }
 
 /* --- what arrives ---------------------------------------------------------------- */

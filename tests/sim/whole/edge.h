@@ -65,15 +65,17 @@ struct edge_sim {
 	struct edge_timer timers[EDGE_TIMERS_MAX];
 	uint32_t timer_count;
 	struct stream *streams;
-	uint64_t dialled;
+	uint64_t dialled, woke_us; /* a timer came late: it was paused */
 	struct chance chance;
 	bool core_heard;
+	uint64_t apart_us[NODES_MAX]; /* from a replica that can be reached */
 	struct heard heard;
 	struct waiting *waiting;
 	uint32_t waiting_count, waiting_capacity;
 };
 
 /* edge_check.c */
+void check_linked(struct edge_sim *sim); /* now and then */
 void check_given(struct edge_sim *sim, bool up, uint32_t to, uint64_t link,
 		 const struct hash *crn, uint8_t type, const void *data,
 		 size_t size);

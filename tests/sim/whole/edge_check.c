@@ -2,15 +2,18 @@
  * decoder of our own: a follower copies what it was given, once, to the leader
  * of the term in which it was given, within 5 ms and in at most 64 KiB; the
  * core hears frames of its own term only, each as it was sent; an answer is
- * written to the link that it was made for, and to no other. */
+ * written to the link that it was made for, and to no other; and after the
+ * heal all are linked. Who leads can be reached without a relay, so that
+ * programs run again would not tell. */
 #include "tests/sim/whole/edge.h"
 
 #include <stdlib.h>
 
-#include "node/replica/relay_wire.h"
+#include "node/replica/relay.h"
 
 #define BATCH_US 5000u
 #define BATCH_SIZE 65536u
+#define LINKED_US 15000000u /* a lost handshake, and a wait before the next */
 
 struct item {
 	uint64_t link;
@@ -50,6 +53,51 @@ static void wrong(const struct edge_sim *sim, const char *what)
 {
 	world_fail(sim->node->world, "lease.md 2.6: at replica %" PRIu64
 		   " %s", sim->node->id, what);
+}
+
+/* --- links ----------------------------------------------------------------------- */
+
+/* What was put off while it was paused comes when that pause was to end, also
+ * when it ended earlier. */
+static bool runs(const struct node *node)
+{
+	uint64_t now = drifting_ms(&node->clock, node->world->now_us);
+
+	if (!node_ready(node))
+		return false;
+	for (uint32_t i = 0; i < node->edge->timer_count; i++)
+		if (node->edge->timers[i].active &&
+		    node->edge->timers[i].due_ms + 1000 < now)
+			return false;
+	return true;
+}
+
+static bool reachable(const struct node *node, uint32_t other)
+{
+	const struct world *world = node->world;
+	uint32_t low = node->number < other ? node->number : other;
+	uint32_t high = node->number < other ? other : node->number;
+
+	return other != node->number && runs(&world->nodes[other]) &&
+	       !world->peers[low][high].cut[0] &&
+	       !world->peers[low][high].cut[1];
+}
+
+void check_linked(struct edge_sim *sim)
+{
+	struct world *world = sim->node->world;
+
+	for (uint32_t i = 0; world->healed && i < world->node_count; i++) {
+		uint64_t *since_us = &sim->apart_us[i];
+
+		if (!reachable(sim->node, i) ||
+		    relay_up(sim->edge.relay, i + 1))
+			*since_us = 0;
+		else if (!*since_us)
+			*since_us = world->now_us;
+		else if (world->now_us - *since_us > LINKED_US)
+			wrong(sim, "a link to another replica is not made");
+	}
 }
 
 /* --- what leaves ------------------------------------------------------------------ */
@@ -100,7 +148,7 @@ static struct waiting *take(struct edge_sim *sim, bool up, uint32_t to,
 		w->done = true;
 		if (w->hash == hash &&
 		    (node->world->now_us - w->at_us <= BATCH_US + 1500 ||
-		     node->paused_us > w->at_us))
+		     node->paused_us > w->at_us || sim->woke_us >= w->at_us))
 			return w;
 	}
 	return NULL;
@@ -193,6 +241,14 @@ struct heard check_begin(struct edge_sim *sim, enum hearing what,
 	return before;
 }
 
+/* An answer that was not written was for a link that is gone. */
+static void left_out(struct edge_sim *sim, const struct item *item)
+{
+	for (const struct stream *s = sim->streams; s; s = s->next)
+		if (s->agent && s->number == item->link && !s->ending)
+			wrong(sim, "an answer of its term is not written");
+}
+
 void check_end(struct edge_sim *sim, const struct heard *before)
 {
 	struct heard *h = &sim->heard;
@@ -201,6 +257,9 @@ void check_end(struct edge_sim *sim, const struct heard *before)
 	if (h->may && h->what == HEAR_UP &&
 	    item_next(h->data, h->size, &h->at, true, &item))
 		wrong(sim, "the leader left out a frame of its term");
+	while (h->may && h->what == HEAR_DOWN &&
+	       item_next(h->data, h->size, &h->at, false, &item))
+		left_out(sim, &item);
 	if (h->may && h->what == HEAR_AGENT && h->count != 1)
 		wrong(sim, "the leader did not hear its own link's frame");
 	sim->heard = *before;
@@ -241,12 +300,13 @@ void check_written(const struct stream *stream, uint8_t type,
 	    type == h->type && size == h->size &&
 	    !memcmp(data, h->data, size) && h->count++ == 0)
 		return;
-	/* What is in front of it was for links that are gone. */
 	while (h->what == HEAR_DOWN && h->may &&
-	       item_next(h->data, h->size, &h->at, false, &item))
+	       item_next(h->data, h->size, &h->at, false, &item)) {
 		if (stream->number == item.link && type == item.type &&
 		    size == item.size && !memcmp(data, item.data, size))
 			return;
+		left_out(sim, &item);
+	}
 	wrong(sim, "an answer is written that is not for this link or of "
 		   "another term");
 }
