@@ -27,11 +27,11 @@ static int fake_send(struct stream *stream, uint8_t type,
 
 	assert_true(sent_count <= COUNT_OF(sent));
 	assert_int_equal(count, 1);
-	assert_true(parts->size <= sizeof s->bytes);
 	s->stream = stream;
 	s->type = type;
 	s->size = parts->size;
-	memcpy(s->bytes, parts->data, parts->size);
+	memcpy(s->bytes, parts->data, parts->size < sizeof s->bytes ?
+				      parts->size : sizeof s->bytes);
 	return 0;
 }
 
@@ -253,6 +253,27 @@ static void test_new_link_does_not_bring_the_olds(void **state)
 	assert_int_equal(sent_count, 0);
 }
 
+/* A batch waits for 5 ms, or until the next frame would make it 64 KiB. */
+static void test_batch_does_not_wait_nor_grow(void **state)
+{
+	static const uint8_t half[40000];
+
+	(void)state;
+	assert_true(say_up("waits"));
+	assert_int_equal(sent_count, 0);
+	assert_true(uv_timer_get_due_in(&relay->flush) <= 5);
+	assert_true(uv_is_active((const uv_handle_t *)&relay->flush));
+	assert_true(relay_agent_down(relay, 2, 45, 3, half, sizeof half));
+	assert_int_equal(sent_count, 0);
+	assert_true(relay_agent_down(relay, 2, 46, 3, half, sizeof half));
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(sent[0].type, PEER_RELAY_DOWN);
+	assert_true(sent[0].size < 65536);
+	flush_all(&relay->flush);
+	assert_int_equal(sent_count, 3);
+	assert_int_equal(sent[2].size, sent[0].size);
+}
+
 /* --- questions -------------------------------------------------------------- */
 
 static struct relay_ask first, second; /* they end with the relay */
@@ -360,6 +381,7 @@ int main(void)
 		STORY(test_stranger_is_closed),
 		STORY(test_newer_link_takes_the_olders_place),
 		STORY(test_batch_bears_its_term),
+		STORY(test_batch_does_not_wait_nor_grow),
 		STORY(test_new_term_drops_what_waits),
 		STORY(test_new_link_does_not_bring_the_olds),
 		STORY(test_answer_is_of_who_was_asked),
