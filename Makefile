@@ -211,8 +211,8 @@ $B/tests/model/main: $(call objects,tests/model)
 $B/tests/model/trace/main: $(call objects,tests/model/trace)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^
 # The simulator, telling each of its steps to BERTH_SIM_STEPS.
-STEPS := fsm_apply oracle_open oracle_close $(addprefix tenure_,init found tick \
-	end hello challenge adopt mark reply gate dead)
+STEPS := fsm_apply oracle_open oracle_close fencer__settle $(addprefix tenure_,\
+	init found tick end hello challenge adopt mark reply gate dead)
 $B/tests/sim/steps/main: $(call objects,tests/sim/steps) $(WHOLE)
 	$Q$(CC) $(LDFLAGS_ALL) $(addprefix -Wl$(comma)--wrap=,$(STEPS)) -o $@ $^ \
 		$(LIBS_ALL)

@@ -282,7 +282,7 @@ void __wrap_fsm_apply(struct fsm *fsm, uint64_t index, const void *data,
 static struct host *host_around(struct tenure *t)
 {
 	return (struct host *)(void *)((char *)t -
-				       offsetof(struct host, tenure));
+				       offsetof(struct host, fencer.tenure));
 }
 
 static void begin(struct tenure *t, const char *call)
@@ -329,23 +329,42 @@ static void begin_run(struct tenure *t, const char *call,
 	type __wrap_##name(__VA_ARGS__);       \
 	type __wrap_##name(__VA_ARGS__)
 
+static struct tenure *started;
+
 WRAP(void, tenure_init, struct tenure *t, const struct hash *crn,
      const struct hash *host, const struct hash *boot, uint64_t gen)
 {
 	__real_tenure_init(t, crn, host, boot, gen);
-	if (!out)
+	started = t;
+}
+
+/* Told when the head of the run table is read: before any row of it. */
+static void init_told(void)
+{
+	struct tenure *t = started;
+
+	started = NULL;
+	if (!out || !t)
 		return;
 	begin(t, "init");
-	fprintf(out, " %u %u %u", crn_of(crn), host_name_of(host),
-		host_name_of(boot));
+	fprintf(out, " %u %u %u", crn_of(&t->crn), host_name_of(&t->host),
+		host_name_of(&t->boot));
 	end(t);
+}
+
+WRAP(void, fencer__settle, struct fencer *f)
+{
+	__real_fencer__settle(f);
+	init_told();
 }
 
 WRAP(struct tenure_run *, tenure_found, struct tenure *t, uint32_t at,
      const struct tenure_run *run)
 {
-	struct tenure_run *found = __real_tenure_found(t, at, run);
+	struct tenure_run *found;
 
+	init_told();
+	found = __real_tenure_found(t, at, run);
 	if (out) {
 		begin_run(t, "found", run);
 		end(t);

@@ -67,7 +67,7 @@ static void rotate_link(struct host *host)
 static void greet(struct host *host)
 {
 	struct world *world = host->world;
-	struct agent_hello m = { .gen = host->tenure.gen,
+	struct agent_hello m = { .gen = host->fencer.tenure.gen,
 				 .crn = host->crn_hash,
 				 .boot = host->boot_hash };
 
@@ -79,19 +79,18 @@ static void greet(struct host *host)
 
 static void say_hello(struct host *host)
 {
-	uint64_t words[2] = { chance_next(&host->world->chance),
-			      chance_next(&host->world->chance) };
+	struct fencer_answer a;
 	enum fencer_code code;
 
 	fencer_wake(host);
-	memcpy(host->nonce, words, sizeof host->nonce);
-	code = tenure_hello(&host->tenure, host->nonce);
+	code = fencer_ask_for(host, FENCER_HELLO, NULL, 0, &a);
 	if (code != FENCER_OK) {
 		host->wait_us = host->world->now_us + 100000;
 		if (code == FENCER_HAS_SESSION)
 			enter(host, PHASE_OPEN);
 		return;
 	}
+	memcpy(host->nonce, a.nonce, sizeof host->nonce);
 	enter(host, PHASE_GREETING);
 	greet(host);
 }
@@ -101,27 +100,29 @@ static void challenged(struct host *host, const uint8_t *data, size_t size)
 	struct world *world = host->world;
 	struct command command = { .type = FSM_REGISTER };
 	struct command_register *reg = &command.reg;
-	struct tenure *t = &host->tenure;
+	struct tenure *t = &host->fencer.tenure;
 	struct agent_challenge m;
+	struct fencer_answer a;
 
 	if (host->phase != PHASE_GREETING ||
 	    agent_challenge_decode(data, size, &m) != 0 ||
 	    memcmp(m.nonce, host->nonce, sizeof m.nonce) != 0)
 		return;
-	if (fencer_challenge(host, &m) != FENCER_OK) {
+	if (fencer_ask_for(host, FENCER_CHALLENGE, data, size, &a) !=
+	    FENCER_OK) {
 		again(host, backed_off(host));
 		return;
 	}
-	reg->gen = t->gen;
+	reg->gen = a.gen;
 	reg->crn = host->crn_hash;
-	reg->host = host->host_hash;
-	reg->boot = host->boot_hash;
-	reg->prev = t->prev;
-	memcpy(reg->nonce, t->nonce, sizeof reg->nonce);
-	reg->k_ms = host->k_ms;
+	reg->host = a.host;
+	reg->boot = a.boot;
+	reg->prev = a.prev;
+	memcpy(reg->nonce, a.nonce, sizeof reg->nonce);
+	reg->k_ms = a.k_ms;
 	reg->watchdog = WATCHDOG_SOFT;
 	reg->class = CRN_FENCED;
-	reg->held_count = t->held_count;
+	reg->held_count = a.held_count;
 	reg->held = t->held;
 	host->reg_size = agent_command_encode(&command, world->frame,
 					      AGENT_FRAME_SIZE_MAX);
@@ -138,7 +139,7 @@ static void report(struct host *host)
 	struct command command = { .type = FSM_CRN_REPORT };
 
 	command.report.crn = host->crn_hash;
-	command.report.session = host->tenure.session;
+	command.report.session = host->fencer.tenure.session;
 	command.report.vcpus = host->size.vcpus;
 	command.report.memory_mib = host->size.memory_mib;
 	command.report.disk_mib = host->size.disk_mib;
@@ -164,12 +165,13 @@ static void acknowledged(struct host *host, const uint8_t *data, size_t size)
 {
 	struct hash kept[RUNS_MAX];
 	struct agent_register_ack m = { .kept = kept, .kept_max = RUNS_MAX };
+	struct fencer_answer a;
 	enum fencer_code code;
 
 	if (host->phase != PHASE_REGISTERING ||
 	    agent_register_ack_decode(data, size, &m) != 0)
 		return;
-	code = tenure_adopt(&host->tenure, host_ms(host), &m);
+	code = fencer_ask_for(host, FENCER_ADOPT, data, size, &a);
 	if (code == FENCER_STALE)
 		return;
 	if (code != FENCER_OK) {
@@ -179,8 +181,6 @@ static void acknowledged(struct host *host, const uint8_t *data, size_t size)
 	host->heartbeat_ms = m.heartbeat_ms;
 	story(host->world, "%s adopts session %" PRIu64, host_name(host),
 	      m.session >> 16);
-	fencer_arm(host);
-	fencer_prune(host);
 	oracle_lease(host);
 	opened(host);
 }
@@ -230,10 +230,21 @@ static void attempts_prune(struct host *host)
 	host->attempt_count = kept;
 }
 
+static void start(struct host *host, const struct desired_row *row)
+{
+	struct fencer_request request = { .type = FENCER_START,
+					  .program = row->program,
+					  .gen = row->gen,
+					  .epoch = row->epoch };
+	struct fencer_answer a;
+
+	(void)fencer_ask(host, &request, NULL, &a);
+}
+
 /* START for what is desired, prepared and does not run. */
 static uint64_t start_desired(struct host *host)
 {
-	struct tenure *t = &host->tenure;
+	struct tenure *t = &host->fencer.tenure;
 	uint64_t now = host->world->now_us, next = NEVER_US;
 
 	if (spoil_lazy(host->world))
@@ -252,8 +263,7 @@ static uint64_t start_desired(struct host *host)
 		if (a->ready_us <= now) {
 			a->ready_us = now + 700000 +
 				      a->failures * 1000000ull;
-			(void)fencer_run(host, &row->program, row->gen,
-					 row->epoch);
+			start(host, row);
 		}
 		if (a->ready_us < next)
 			next = a->ready_us;
@@ -264,7 +274,7 @@ static uint64_t start_desired(struct host *host)
 
 static uint32_t statuses(struct host *host, struct agent_run *runs)
 {
-	struct tenure *t = &host->tenure;
+	struct tenure *t = &host->fencer.tenure;
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; t->set_taken && i < t->desired_count; i++) {
@@ -291,21 +301,22 @@ static uint32_t statuses(struct host *host, struct agent_run *runs)
 static void heartbeat(struct host *host)
 {
 	struct world *world = host->world;
-	struct tenure *t = &host->tenure;
 	struct agent_run runs[RUNS_MAX];
 	struct agent_heartbeat m = { .crn = host->crn_hash };
+	struct fencer_answer a;
 	uint64_t ms = host->heartbeat_ms ? host->heartbeat_ms : 500;
 
 	host->beat_us = world->now_us + ms * 1000;
 	if (world->now_us < host->link_us ||
-	    tenure_mark(t, host_ms(host), &m.seq) != FENCER_OK)
+	    fencer_ask_for(host, FENCER_MARK, NULL, 0, &a) != FENCER_OK)
 		return;
-	m.gen = t->gen;
-	m.session = t->session;
-	m.applied = tenure_applied(t);
-	m.have = t->have;
-	m.got_ack = t->got_ack;
-	m.clock_ms = host_ms(host);
+	m.seq = a.seq;
+	m.gen = a.gen;
+	m.session = a.session;
+	m.applied = a.applied;
+	m.have = a.have;
+	m.got_ack = a.got_ack;
+	m.clock_ms = a.clock_ms;
 	m.runs = runs;
 	m.run_count = statuses(host, runs);
 	wire_up(host, AGENT_HEARTBEAT, world->frame,
@@ -318,20 +329,20 @@ static void replied(struct host *host, const uint8_t *data, size_t size)
 	struct world *world = host->world;
 	struct agent_reply m = { .desired = world->rows,
 				 .desired_max = RUNS_MAX };
-	bool took, first = !host->tenure.got_ack;
+	struct fencer_answer a;
+	bool took, first = !host->fencer.tenure.got_ack;
+	stamp_t have = host->fencer.tenure.have;
 
 	if (host->phase != PHASE_OPEN || agent_reply_decode(data, size, &m))
 		return;
-	if (tenure_reply(&host->tenure, host_ms(host), &m, &took) != FENCER_OK)
+	if (fencer_ask_for(host, FENCER_ACK, data, size, &a) != FENCER_OK)
 		return;
+	took = a.have != have;
 	host->heard_us = world->now_us;
 	if (!host->heartbeat_ms)
 		host->heartbeat_ms = m.ttl_a_ms / 10;
-	fencer_arm(host);
 	oracle_lease(host);
-	if (took)
-		fencer_prune(host);
-	if (took || (first && host->tenure.got_ack)) {
+	if (took || (first && host->fencer.tenure.got_ack)) {
 		host->beat_us = world->now_us + 5000;
 		agent_soon(host, host->beat_us);
 	}
@@ -366,7 +377,7 @@ static uint64_t tick_open(struct host *host)
 	uint64_t heard = host->heard_us > host->link_us ? host->heard_us :
 							   host->link_us;
 
-	if (host->tenure.session == 0) {
+	if (host->fencer.tenure.session == 0) {
 		again(host, 0);
 		return now + 1000;
 	}
@@ -448,7 +459,7 @@ void agent_start(struct host *host)
 	host->refused_us = 500000;
 	host->attempt_count = 0;
 	rotate_link(host);
-	if (host->fencer_up && host->tenure.session != 0)
+	if (host->fencer_up && host->fencer.tenure.session != 0)
 		opened(host);
 	else
 		again(host, 0);

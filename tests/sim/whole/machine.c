@@ -10,18 +10,13 @@ static struct host *some_host(struct world *world)
 
 /* --- another container (lease.md 2.6, "Machine and run table") --------------- */
 
-static uint64_t min_us(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Launchers and programs stay, in the pid namespace of before; nobody but
  * their timers reaches them, unless their groups are seen from the new one. */
 bool container_changes(struct world *world)
 {
 	struct host *host = some_host(world);
-	enum far far = chance_percent(&world->chance, 50) ? FAR_SEEN :
-							    FAR_UNSEEN;
+	bool seen = chance_percent(&world->chance, 50) && host->has_groups;
+	enum far far = seen ? FAR_SEEN : FAR_UNSEEN;
 
 	if (!host->on || !host->fencer_up)
 		return false;
@@ -30,14 +25,11 @@ bool container_changes(struct world *world)
 	for (uint32_t i = 0; i < RUNS_MAX && host->live_count; i++) {
 		struct live *live = &host->live[i];
 
-		if (!executing(live) || live->far == FAR_UNSEEN)
+		if (live->state == LIVE_NONE || live->far == FAR_UNSEEN)
 			continue;
-		if (!live->far && !live->hold && !live->dying) {
-			live->timer_ms = host->page_ms;
-			run_event(host, i, RUN_TIMER, world->now_us + 1000);
-		}
 		live->far = far;
 	}
+	host->groups_unseen = far == FAR_UNSEEN;
 	fencer_stop(host);
 	agent_stop(host);
 	draw_hash(world, &host->boot_hash);
@@ -45,81 +37,12 @@ bool container_changes(struct world *world)
 	return true;
 }
 
-/* The launcher's own: it dies at the deadline whoever watches. */
-void container_timer(struct host *host, uint32_t slot)
-{
-	struct live *live = &host->live[slot];
-	struct world *world = host->world;
-
-	if (world->options.mutation == MUTATE_NO_TIMER)
-		return;
-	if (host_ms(host) >= live->timer_ms)
-		run_kill(host, slot);
-	else
-		/* Its rate may change: looked at in time. */
-		run_event(host, slot, RUN_TIMER, min_us(world->now_us + 200000,
-			  drifting_when(&host->clock, live->timer_ms)));
-}
-
-static uint64_t gone_ms(const struct host *host)
-{
-	if (host->world->options.mutation == MUTATE_EARLY_GONE)
-		return host->last_page_ms;
-	/* K is real time, and this clock may be ahead. */
-	return host->last_page_ms + host->k_ms + host->k_ms / 50;
-}
-
-/* A row of another container whose death cannot be seen. True: it is settled
- * as unknown; an exclusive one is over K after the last deadline. */
-bool container_settle(struct host *host, uint32_t slot)
-{
-	struct live *live = &host->live[slot];
-	const struct row *row = &host->cache.rows[slot];
-	bool lives = live->state != LIVE_NONE && live->state != LIVE_DEAD;
-	struct tenure_run run = {
-		.state = TENURE_RUN_UNKNOWN, .program = row->program,
-		.lineage = row->lineage, .gen = row->gen,
-		.epoch = row->epoch, .hold = row->hold };
-
-	if (live->state == LIVE_NONE || live->far == FAR_NOT ||
-	    (live->far == FAR_SEEN && !lives))
-		return false;
-	tenure_found(&host->tenure, slot, &run);
-	if (row->hold)
-		return true;
-	if (live->far == FAR_SEEN)
-		run_kill(host, slot);
-	else
-		run_event(host, slot, RUN_GONE,
-			  drifting_when(&host->clock, gone_ms(host)));
-	return true;
-}
-
-/* It was not seen to die, and must be dead. */
-void container_gone(struct host *host, uint32_t slot)
-{
-	struct live *live = &host->live[slot];
-
-	if (host_ms(host) < gone_ms(host)) {
-		run_event(host, slot, RUN_GONE,
-			  drifting_when(&host->clock, gone_ms(host)));
-		return;
-	}
-	if (executing(live) && guarded(host))
-		world_fail(host->world, "K: program %u executes on %s, K after "
-			   "the deadline of its launcher", live->program,
-			   host_name(host));
-	if (!executing(live))
-		live->state = LIVE_DEAD;
-	live->far = FAR_SEEN; /* as good as */
-	fencer_wake(host);
-}
-
 bool has_unknown(const struct host *host)
 {
 	for (uint32_t i = 0; host->on && i < RUNS_MAX; i++)
-		if (host->live[i].state != LIVE_NONE &&
-		    host->live[i].far == FAR_UNSEEN)
+		if ((host->live[i].state != LIVE_NONE &&
+		     host->live[i].far == FAR_UNSEEN) ||
+		    host->fencer.tenure.runs[i].state == TENURE_RUN_UNKNOWN)
 			return true;
 	return false;
 }

@@ -42,15 +42,15 @@ static bool renewed(const struct fsm_view *view, const struct host *host)
 	slot_t slot = fsm_crn_find(view, &host->crn_hash);
 	struct fsm_crn crn;
 
-	return host->tenure.got_ack ||
+	return host->fencer.tenure.got_ack ||
 	       (slot != SLOT_NONE && fsm_crn_read(view, slot, &crn) &&
-		crn.session == host->tenure.session && crn.seq_seen > 0);
+		crn.session == host->fencer.tenure.session && crn.seq_seen > 0);
 }
 
 /* Of this generation (I3), within the assumptions. */
 static bool asked(const struct host *host)
 {
-	return host->tenure.gen == host->world->gen && guarded(host) &&
+	return host->fencer.tenure.gen == host->world->gen && guarded(host) &&
 	       clock_trusted(host->world);
 }
 
@@ -69,11 +69,11 @@ static void check_sessions(struct world *world)
 			continue;
 		slot = fsm_crn_find(view, &host->crn_hash);
 		if (slot == SLOT_NONE || !fsm_crn_read(view, slot, &crn) ||
-		    !crn.alive || crn.session != host->tenure.session)
+		    !crn.alive || crn.session != host->fencer.tenure.session)
 			world_fail(world, "I3: %s has a valid lease in session "
 				   "%" PRIu64 ", which is not alive",
 				   host_name(host),
-				   host->tenure.session >> 16);
+				   host->fencer.tenure.session >> 16);
 	}
 }
 
@@ -246,7 +246,7 @@ static void check_lease_time(struct host *host, const struct fsm_crn *crn)
 	struct world *world = host->world;
 	struct oracle *o = world->oracle;
 	uint64_t million = 1000000, rho = world->rho_ppm;
-	uint64_t left_us = host->tenure.deadline_ms * 1000 -
+	uint64_t left_us = host->fencer.tenure.deadline_ms * 1000 -
 			   drifting_us(&host->clock, world->now_us);
 	uint64_t dead_us = world->now_us + left_us * million / (million - rho) +
 			   host->k_ms * 1000ull;
@@ -269,7 +269,7 @@ void oracle_lease(struct host *host)
 	struct world *world = host->world;
 	const struct fsm_view *view = oracle_view(world);
 	slot_t slot = fsm_crn_find(view, &host->crn_hash);
-	const struct tenure *t = &host->tenure;
+	const struct tenure *t = &host->fencer.tenure;
 	struct fsm_crn crn;
 
 	if (!lease_valid(host))

@@ -26,7 +26,7 @@ static bool quarantined(const struct world *world)
 static void freed_on(struct host *host, const struct fsm_effect *e,
 		     uint32_t number, bool held_only)
 {
-	const struct tenure *t = &host->tenure;
+	const struct tenure *t = &host->fencer.tenure;
 
 	for (uint32_t i = 0; i < RUNS_MAX; i++) {
 		const struct live *live = &host->live[i];
@@ -79,7 +79,7 @@ static void placed_beside(struct host *host, const struct fsm_effect *e,
 			  uint32_t root, bool held_only)
 {
 	const struct world *world = host->world;
-	const struct tenure *t = &host->tenure;
+	const struct tenure *t = &host->fencer.tenure;
 
 	for (uint32_t i = 0; i < RUNS_MAX && host->live_count; i++) {
 		const struct live *live = &host->live[i];
@@ -136,10 +136,10 @@ void oracle_quarantine(struct world *world)
 
 		if (!host->on || !guarded(host))
 			continue;
-		if (lease_valid(host) && host->tenure.gen != world->gen)
+		if (lease_valid(host) && host->fencer.tenure.gen != world->gen)
 			world_fail(world, "R17: the quarantine is over and %s "
 				   "has a lease of generation %" PRIu64,
-				   host_name(host), host->tenure.gen);
+				   host_name(host), host->fencer.tenure.gen);
 		for (uint32_t i = 0; i < RUNS_MAX; i++)
 			if (executing(&host->live[i]) && !host->live[i].hold &&
 			    host->live[i].gen != world->gen)

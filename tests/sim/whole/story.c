@@ -183,7 +183,7 @@ static void program_stands(struct world *world, uint32_t number)
 
 static void machine_stands(const struct host *host)
 {
-	const struct tenure *t = &host->tenure;
+	const struct tenure *t = &host->fencer.tenure;
 	const char *comma = " ";
 
 	printf("      machine %u: %s, clock %+d ppm, ", host->number,

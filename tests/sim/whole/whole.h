@@ -3,11 +3,12 @@
  * seed draws everything, and the same seed gives the same trace hash.
  *
  * It runs the shipped fsm/, placement, leader's driver, replica engine with
- * libraft, relay, agent's tenure and the wire; README.md says what it imitates.
+ * libraft, relay, the fencer and the wire; README.md says what it imitates.
  *
  * base.c: events, chance. story.c: what is told. node.c: a replica. wire.c: the network.
  * edge.c: the shipped relay and links of agents, and their surroundings.
- * host.c: a machine with its processes. agent.c: the agent on it. oracle.c:
+ * host.c: a machine with its processes. kernel.c: what its fencer sees of it.
+ * agent.c: the agent on it. oracle.c:
  * what must hold. people.c: clients and operators. faults.c: disasters.
  * restore.c: backups, and what follows a disaster. members.c: replicas that
  * come and go. spoil.c: what the oracle must notice. main.c: options, phases.
@@ -20,7 +21,7 @@
 /* Machines with less room: what scans all rows is quicker. */
 #define FENCER_RUNS_MAX 48
 
-#include "node/agent/tenure.h"
+#include "node/agent/fencer.h"
 #include "node/replica/driver.h"
 #include "raft/replica.h"
 
@@ -200,25 +201,21 @@ struct live {
 	enum live_state state;
 	enum far far; /* of another container; is its group to be seen? */
 	bool dying, hold;
+	bool launcher_dead;   /* it may go before its init, and after it */
+	bool told, went;      /* its pid waits to be read; it was let go */
+	bool ghost;           /* MUTATE_LET_GO: taken for dead, and goes on */
+	bool orphan;          /* its page is of a fencer that is no more */
 	uint32_t program, token;
-	uint64_t gen, timer_ms; /* timer: the page's last deadline, if far */
+	uint64_t gen, timer_ms; /* timer: the last deadline of an orphan's page */
+	uint64_t group;       /* id of its control group; 0: none */
 	stamp_t epoch;
 };
 
-struct row { /* of the run table */
-	bool used, hold;
-	struct hash program, lineage;
-	uint64_t gen;
-	stamp_t epoch;
-	struct hash kernel;
-	uint32_t container;
-};
-
-struct table {
-	struct row rows[RUNS_MAX];
-	uint64_t gen;
-	stamp_t prev_max;
-	struct hash boot;
+/* The file of the run table, as node/agent/run_table.c writes it. */
+#define TABLE_BLOCK 512u
+struct image {
+	bool there;
+	uint8_t bytes[(RUNS_MAX + 1) * TABLE_BLOCK];
 };
 
 enum phase { PHASE_SETTLING = 1, PHASE_GREETING, PHASE_REGISTERING,
@@ -251,15 +248,21 @@ struct host {
 
 	struct live live[RUNS_MAX];
 	uint32_t live_count;
-	struct table cache, durable;
-	uint64_t page_ms; /* the launchers' deadline; 0: none */
-	uint64_t last_page_ms; /* the latest of this boot */
-	uint64_t deadline_event_us;
+	struct image cache, durable;
+	struct fence_page page; /* of the fencer that is */
+	uint64_t armed_ms;    /* what its launchers' timers are set to; 0: off */
+	uint64_t timer_ms;    /* the fencer's own; 0: off */
+	uint64_t deadline_event_us, poll_us;
+	uint64_t groups, group_ids[RUNS_MAX]; /* the last made of each slot */
+	bool has_groups, groups_unseen; /* those of containers before */
+	bool happened; /* something that the fencer's descriptors tell */
+	bool had_session, starting;
+	uint64_t stall_us; /* by which the fencer is ahead of the world */
 
 	bool fencer_up;
 	uint32_t fencer_life;
 	uint64_t fencer_paused_us, fencer_again_us;
-	struct tenure tenure;
+	struct fencer fencer;
 	stamp_t last_version, last_session;
 	uint64_t last_gen;
 
@@ -512,31 +515,32 @@ void fencer_stop(struct host *host);
 bool fencer_ready(const struct host *host);
 void fencer_wake(struct host *host); /* catches up after a pause */
 void fencer_pause(struct host *host, uint64_t us);
-void fencer_arm(struct host *host);
-void fencer_prune(struct host *host);
-enum fencer_code fencer_challenge(struct host *host,
-				  const struct agent_challenge *m);
-enum fencer_code fencer_run(struct host *host, const struct hash *program,
-			    uint64_t gen, stamp_t epoch);
+/* What the agent asks; `bytes` of a message, if any. */
+enum fencer_code fencer_ask(struct host *host,
+			    const struct fencer_request *request,
+			    const void *bytes, struct fencer_answer *answer);
+enum fencer_code fencer_ask_for(struct host *host, uint32_t type,
+				const void *bytes, size_t size,
+				struct fencer_answer *answer);
 uint64_t host_ms(const struct host *host);
 void host_deadline(struct host *host);
 void host_run(struct host *host, const struct event *event);
+void host_armed(struct host *host);
 bool host_may_start(const struct host *host, const struct hash *program,
 		    uint64_t gen, stamp_t epoch);
 const char *host_name(const struct host *host);
 bool lease_valid(const struct host *host);
-enum { RUN_IS_WRITTEN = 1, RUN_IS_MADE, RUN_EXECUTES, RUN_IS_KILLED,
-       RUN_IS_DEAD, RUN_FAILS, RUN_TIMER, RUN_GONE };
+enum { RUN_IS_MADE = 1, RUN_EXECUTES, RUN_FAILS, RUN_TIMER, RUN_IS_DEAD,
+       RUN_LAUNCHER_DEAD };
 void run_event(struct host *host, uint32_t slot, uint32_t what,
 	       uint64_t at_us);
 void run_kill(struct host *host, uint32_t slot);
+void run_stop(struct host *host, uint32_t slot);
+uint64_t host_us(const struct host *host); /* real time, as far as it is here */
 void draw_hash(struct world *world, struct hash *hash);
 
 /* machine.c: what may happen to a machine and its identity. */
 bool container_changes(struct world *world);
-bool container_settle(struct host *host, uint32_t slot);
-void container_timer(struct host *host, uint32_t slot);
-void container_gone(struct host *host, uint32_t slot);
 bool has_unknown(const struct host *host);
 bool directory_copied(struct world *world);
 bool machine_copied(struct world *world);
