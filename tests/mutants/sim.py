@@ -27,6 +27,35 @@ sim("1-120", "prev", "R15 W5", FSM, define("prev"))
 sim("1-10", "boot", "R15 W7", FSM, define("boot"))
 sim("1-120", "other_host", "R23", FSM, define("other_host"))
 sim("1-120", "confirm_all", "R16 R23", FSM, define("confirm_all"))
+# The fencer's own: what is dead, when its row goes, what a restart makes of it.
+AGENT = "node/agent/"
+sim("1-10", "row_before_death", "R14", AGENT + "fencer_run.c",
+    ("	if (is_dead(f, index))\n		buried(f, index);",
+     "	if (true)\n		buried(f, index);"))
+sim("1-10", "dead_by_its_group_alone", "R14", AGENT + "fencer_run.c",
+    ("	if (!p->launcher_dead || !p->init_dead || !p->socket_end)\n"
+     "		return false;\n", ""))
+sim("1-40", "row_without_pids", "2.6", AGENT + "fencer_run.c",
+    ("	    run_table_write(&f->table, index, &p->row, false) != 0 ||\n",
+     ""))
+sim("1-20", "row_hold", "R23", AGENT + "fencer_run.c",
+    ("	row->hold = run->hold;", "	row->hold = false;"))
+sim("1-40", "adopts_exclusive", "R15", AGENT + "fencer_settle.c",
+    ("	if (row->hold && launcher >= 0 && init >= 0) {",
+     "	if (launcher >= 0 && init >= 0) {"))
+sim("1-20", "far_as_near", "2.6", AGENT + "fencer_settle.c",
+    ("	else if (row.pid_namespace != f->machine.pid_namespace)\n"
+     "		verdict = settle_far(f, slot, &row);\n", ""))
+sim("1-20", "unknown_is_dead", "2.6", AGENT + "fencer_settle.c",
+    ("	if (fencer__far_dead(f, slot)) {", "	if (true) {"))
+sim("1-60", "far_without_k", "R9 2.6", AGENT + "fencer_settle.c",
+    ("				     (uint64_t)f->k_ms * NS_PER_MS / 50 * 51;",
+     "				     0;"))
+sim("1-20", "unseen_is_empty", "2.6", AGENT + "fencer_far.c",
+    ("	return group_life(f, index) == CGROUP_EMPTY;",
+     "	return group_life(f, index) != CGROUP_LIVES;"))
+sim("1-60", "deadline_not_noted", "2.6", AGENT + "fencer.c",
+    ("	deadline_note(f, at_ns);\n", ""))
 sim("1-10", "slow_kill", "R9 R11", HARNESS, options("--mutation slow-kill"))
 sim("1-60", "let_go", "R23", HARNESS, options("--mutation let-go"))
 sim("1-10", "fast_clock", "R4 W11", HARNESS, options("--mutation fast-clock"))

@@ -14,9 +14,7 @@ enum { FD_LAUNCHER = 0, FD_INIT, FD_SOCKET, FD_FAR_END, FD_KINDS };
 
 static struct host *here;
 static uint32_t making; /* the slot that is being started */
-static struct {
-	uint8_t bytes[FENCER_REPLY_SIZE_MAX];
-} file;
+static uint8_t memory[FENCER_REPLY_SIZE_MAX]; /* the file of no name */
 
 void kernel_enter(struct host *host)
 {
@@ -159,9 +157,9 @@ pid_t launcher_start(const struct launch *launch, int *pidfd)
 	uint64_t us;
 
 	if (executing(live) && guarded(here))
-		world_fail(world, "%s starts a run in slot %u, where program "
-			   "%u executes", host_name(here), launch->slot,
-			   live->program);
+		world_fail(world, "R11: %s starts a run in slot %u, where "
+			   "program %u executes", host_name(here),
+			   launch->slot, live->program);
 	if (executing(live))
 		oracle_ends(here, live);
 	if (live->state == LIVE_NONE)
@@ -404,11 +402,11 @@ int kernel_sync(int fd)
 ssize_t kernel_pread(int fd, void *data, size_t size, off_t at)
 {
 	const uint8_t *from = fd == KERNEL_TABLE ? here->cache.bytes :
-						   file.bytes;
+						   memory;
 
 	REQUIRE(at >= 0 && (size_t)at + size <= (fd == KERNEL_TABLE ?
 							 sizeof(here->cache.bytes) :
-							 sizeof file.bytes));
+							 sizeof memory));
 	memcpy(data, from + at, size);
 	return (ssize_t)size;
 }
@@ -419,9 +417,9 @@ static void row_goes(uint32_t slot)
 	struct live *live = &here->live[slot];
 
 	if (executing(live) && guarded(here))
-		world_fail(here->world, "the fencer of %s takes the row of "
-			   "program %u out of the run table while it executes",
-			   host_name(here), live->program);
+		world_fail(here->world, "R14: the fencer of %s takes the row "
+			   "of program %u out of the run table while it "
+			   "executes", host_name(here), live->program);
 	if (executing(live) || live->state == LIVE_NONE || live->ghost)
 		return;
 	live->state = LIVE_NONE;
@@ -435,8 +433,8 @@ ssize_t kernel_pwrite(int fd, const void *data, size_t size, off_t at)
 	static const uint8_t zero[TABLE_BLOCK];
 
 	if (fd != KERNEL_TABLE) {
-		REQUIRE(size <= sizeof file.bytes);
-		memcpy(file.bytes, data, size);
+		REQUIRE(size <= sizeof memory);
+		memcpy(memory, data, size);
 		return (ssize_t)size;
 	}
 	REQUIRE(size == TABLE_BLOCK && at % TABLE_BLOCK == 0 &&
@@ -449,8 +447,8 @@ ssize_t kernel_pwrite(int fd, const void *data, size_t size, off_t at)
 
 void kernel_bytes(const void *bytes, size_t size)
 {
-	REQUIRE(size <= sizeof file.bytes);
-	memcpy(file.bytes, bytes, size);
+	REQUIRE(size <= sizeof memory);
+	memcpy(memory, bytes, size);
 }
 
 int kernel_file(void)
