@@ -412,6 +412,11 @@ r22("remove_unsurveyed", "R22 R17", "crn.c",
     ("return !crn->alive && crn->program_count == 0 && crn->surveyed;",
      "return !crn->alive && crn->program_count == 0;"))
 r22("unlinked_not_told", "R22 E", "crn.c", ("	crn->linked = c->linked;\n", ""))
+script("r22_slots", "exclusions_stay_with_the_slot", "R22 R24", "state.c",
+       ("		fsm__exclusion_drop(s, p, slot);\n", ""))
+script("r22_slots", "last_crn_stays_with_the_slot", "R22 R20", "state.c",
+       ("		if (p->last_crn == slot)\n"
+        "			p->last_crn = SLOT_NONE;\n", ""))
 
 
 # --- R23: holds
@@ -823,6 +828,31 @@ waiting("waiting_never_settled", "R21", "lineage.c",
 waiting("replaces_itself", "R21", "lineage.c",
         (" ||\n				 hash_equal(&c->replaces, &c->program))) ||",
          ")) ||"))
+waiting("a_circle_is_taken_along", "R21 E", "lineage.c",
+        ("			return slot == ancestor;\n	}\n	return false;",
+         "			return slot == ancestor;\n	}\n	return true;"))
+script("r21_rings", "the_forgotten_leads_on", "R21", "lineage.c",
+       ("		if (slot == SLOT_NONE || s->programs[slot].forgotten)\n"
+        "			return name;",
+        "		if (slot == SLOT_NONE)\n			return name;"))
+super_("superseded_not_told", "R21 E", "lineage.c",
+       ("	fsm__touch_program(f, slot);\n"
+        "	fsm__pending_update(&f->state, slot);\n",
+        "	fsm__pending_update(&f->state, slot);\n"))
+
+
+def gaps(*args, **more):
+    script("r21_gaps", *args, **more)
+
+
+gaps("ancestor_that_went", "R21 E", "lineage.c",
+     ("	while (slot != SLOT_NONE && steps++ <= 2 * LINEAGE_MAX) {",
+      "	while (steps++ <= 2 * LINEAGE_MAX) {"))
+gaps("circle_of_ancestors", "R21 E", "lineage.c",
+     ("	while (slot != SLOT_NONE && steps++ <= 2 * LINEAGE_MAX) {",
+      "	while (slot != SLOT_NONE) {"))
+gaps("ancestors_forgiven", "R21", "lineage.c",
+     ("q->loser = q->loser || !q->mark;", "q->loser = !q->mark;"))
 
 
 # --- limits that no scenario of a few lines can reach
@@ -833,6 +863,8 @@ def limit(test, name, path, how):
 limit("a_crn_takes_so_many", "programs_of_a_crn", "fits.c",
       ("c->program_count + use->programs < FSM_CRN_PROGRAMS_MAX &&",
        "c->program_count + use->programs <= FSM_CRN_PROGRAMS_MAX &&"))
+limit("tables_are_seeded_by_the_first_config", "tables_unseeded", "config.c",
+      ("		s->hash_seed = fsm__mix(f->stamp, \"berth\", 5);\n", ""))
 limit("a_lineage_is_bounded", "records_of_a_lineage", "lineage.c",
       ("	if (ring_size(s, &lineage) >= LINEAGE_MAX ||",
        "	if (ring_size(s, &lineage) > LINEAGE_MAX ||"))
@@ -928,8 +960,7 @@ def unknown_size(*args, **more):
 unknown_size("unknown_size_fits", "R17 R8", "fits.c",
     ("	       !fsm__size_unknown(s, c);", "	       true;"))
 unknown_size("unknown_size_not_told", "R17", "place.c",
-    ("	if (fsm__size_unknown(s, c))\n		return PLACE_UNKNOWN_SIZE;\n",
-     ""))
+    ("	return PLACE_UNKNOWN_SIZE;\n}", "	return PLACE_DISK;\n}"))
 unknown_size("any_revoking_is_unknown", "R17", "fits.c",
     ("		if (p->state == PROGRAM_REVOKING && p->forgotten &&\n"
      "		    p->vcpus == 0 && p->memory_mib == 0)",

@@ -317,6 +317,20 @@ static void moves_are_remembered_so_long(void **state)
 	texts_are_given_back(w);
 }
 
+/* Who chooses names must not know which of them meet in a table. */
+static void tables_are_seeded_by_the_first_config(void **state)
+{
+	struct world *w = *state, other = {.fsm = fsm_open(), .index = 7};
+	struct command c = {.type = FSM_CONFIG,
+			    .config = w->fsm->state.config};
+	uint64_t seed = w->fsm->state.hash_seed;
+
+	assert_int_equal(apply(&other, &c), FSM_OK);
+	assert_true(seed != 0);
+	assert_true(seed != other.fsm->state.hash_seed);
+	fsm_close(other.fsm);
+}
+
 #define STORY(function) \
 	cmocka_unit_test_setup_teardown(function, open_world, close_world)
 
@@ -328,6 +342,7 @@ int main(void)
 		STORY(exclusions_are_bounded),
 		STORY(requests_are_remembered_so_long),
 		STORY(moves_are_remembered_so_long),
+		STORY(tables_are_seeded_by_the_first_config),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
