@@ -163,6 +163,15 @@ place("overlay_in_flight", "R8 E", "place",
       ("	if (place__in_flight(o, &p->hash)) {",
        "	if (0) {"),
       "replica_driver_work test_assign_is_proposed_once")
+place("overlay_hole", "E", "overlay",
+      ("	if (at != last) {", "	if (0) {"),
+      "fsm_view the_overlay_tells_what_is_in_flight")
+place("overlay_twice", "E", "overlay",
+      ("	place_overlay_forget(o, &assign->program);\n", ""),
+      "fsm_view the_overlay_tells_what_is_in_flight")
+place("overlay_disk", "E", "overlay",
+      ("		uses[crn].disk_mib += flight->use.disk_mib;\n", ""),
+      "fsm_view the_overlay_tells_what_is_in_flight")
 place("lost", "R17", "place",
       ("	if (p->state == PROGRAM_LOST)\n"
        "		return PLACE_LOST;\n",

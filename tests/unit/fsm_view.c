@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "fsm/overlay.h"
 #include "fsm/place.h"
 #include "fsm/state.h"
 #include "tests/kit/fsm_random.h"
@@ -423,6 +424,80 @@ static void the_overlay_fills_a_gap_once(void **state)
 	close_world(&w);
 }
 
+/* What is in flight, kept so that nobody can mistake it: CRN by program. */
+struct flights {
+	uint32_t crn[8]; /* 0: not in flight; 3: a CRN that is not known */
+};
+
+static void overlay_agrees(const struct place_overlay *overlay,
+			   const struct fsm_view *s, const struct flights *want)
+{
+	struct crn_use uses[2] = {{0}}, sums[2] = {{0}};
+
+	place__uses(overlay, s, uses);
+	for (uint32_t i = 0; i < 8; i++) {
+		struct hash program = name('p', i);
+		slot_t slot = fsm_program_find(s, &program);
+		const struct program *p = &s->programs[slot];
+		struct crn_use *sum;
+
+		assert_int_equal(place__in_flight(overlay, &program),
+				 want->crn[i] != 0);
+		if (want->crn[i] == 0 || want->crn[i] == 3)
+			continue;
+		sum = &sums[want->crn[i] - 1];
+		sum->vcpus += p->vcpus;
+		sum->memory_mib += p->memory_mib;
+		sum->disk_mib += p->disk_mib;
+		sum->programs++;
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(uses[i].vcpus, sums[i].vcpus);
+		assert_int_equal(uses[i].memory_mib, sums[i].memory_mib);
+		assert_int_equal(uses[i].disk_mib, sums[i].disk_mib);
+		assert_int_equal(uses[i].programs, sums[i].programs);
+	}
+}
+
+static void the_overlay_tells_what_is_in_flight(void **state)
+{
+	struct place_overlay *overlay = place_overlay_open();
+	struct flights flights = {{0}};
+	struct dice d = {7};
+	struct world w;
+
+	(void)state;
+	open_world(&w);
+	add_crn(&w, 1);
+	add_crn(&w, 2);
+	add_programs(&w, 0, 8);
+	for (uint32_t i = 0; i < 8; i++)
+		w.fsm->state.programs[i].disk_mib = 10 + i;
+	for (uint32_t i = 0; i < 3000; i++) {
+		uint32_t at = dice_roll(&d, 8), crn = dice_roll(&d, 4);
+		struct command_assign assign = {.program = name('p', at),
+						.crn = name('c', crn)};
+
+		if (crn != 0)
+			place_overlay_add(overlay, fsm_live(w.fsm), &assign);
+		else
+			place_overlay_forget(overlay, &assign.program);
+		flights.crn[at] = crn;
+		if (dice_roll(&d, 100) == 0) {
+			place_overlay_reset(overlay);
+			flights = (struct flights){{0}};
+		}
+		overlay_agrees(overlay, fsm_live(w.fsm), &flights);
+	}
+	/* one that was dropped meanwhile uses nothing */
+	place_overlay_add(overlay, fsm_live(w.fsm),
+			  &(struct command_assign){.program = name('p', 99),
+						   .crn = name('c', 1)});
+	overlay_agrees(overlay, fsm_live(w.fsm), &flights);
+	place_overlay_close(overlay);
+	close_world(&w);
+}
+
 /* An assertion fires: an entry that nobody can read ends the process. */
 static void an_unreadable_entry_panics(void **state)
 {
@@ -450,6 +525,7 @@ int main(void)
 		cmocka_unit_test(a_snapshot_whose_moves_lead_astray_is_refused),
 		cmocka_unit_test(two_views_at_most_more_share),
 		cmocka_unit_test(the_overlay_fills_a_gap_once),
+		cmocka_unit_test(the_overlay_tells_what_is_in_flight),
 		cmocka_unit_test(an_unreadable_entry_panics),
 	};
 
