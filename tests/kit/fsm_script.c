@@ -1077,10 +1077,11 @@ static void do_round(struct script *t)
 	}
 }
 
-/* result stamp=N: of the last command. */
+/* result stamp=N subject=NAME: of the last command. */
 static void ask_result(struct script *t)
 {
 	ask_number(t, "stamp", t->result.stamp);
+	ask_hash(t, "subject", &t->result.subject);
 }
 
 /* = effect [program] [crn] [epoch=] [session=] [gen=], in order; "= none". */

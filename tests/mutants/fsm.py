@@ -854,6 +854,10 @@ gaps("circle_of_ancestors", "R21 E", "lineage.c",
 gaps("ancestors_forgiven", "R21", "lineage.c",
      ("q->loser = q->loser || !q->mark;", "q->loser = !q->mark;"))
 
+script("subjects", "subject_not_told", "E", "apply.c",
+       ("	case FSM_CRN_PUT:\n		return c->crn_put.crn;\n",
+        "	case FSM_CRN_PUT:\n		return none;\n"))
+
 
 # --- limits that no scenario of a few lines can reach
 def limit(test, name, path, how):
