@@ -854,6 +854,10 @@ gaps("circle_of_ancestors", "R21 E", "lineage.c",
 gaps("ancestors_forgiven", "R21", "lineage.c",
      ("q->loser = q->loser || !q->mark;", "q->loser = !q->mark;"))
 
+script("changed", "a_newcomer_untold", "E", "lineage.c",
+       ("	fsm__touch_program(f, slot);\n"
+        "	fsm__effect(f, c->persistent ? EFFECT_PROGRAM_KNOWN\n",
+        "	fsm__effect(f, c->persistent ? EFFECT_PROGRAM_KNOWN\n"))
 script("subjects", "subject_not_told", "E", "apply.c",
        ("	case FSM_CRN_PUT:\n		return c->crn_put.crn;\n",
         "	case FSM_CRN_PUT:\n		return none;\n"))
