@@ -331,6 +331,28 @@ static void tables_are_seeded_by_the_first_config(void **state)
 	fsm_close(other.fsm);
 }
 
+/* Replay needs no observer, and who observes may look at one thing alone. */
+static void nobody_has_to_watch(void **state)
+{
+	struct world *w = *state;
+	struct fsm_observer deaf = {w, NULL, NULL};
+	struct fsm *other = fsm_open(), *third = fsm_open();
+	struct command c = {.type = FSM_CONFIG,
+			    .config = w->fsm->state.config};
+	struct buffer b = {0};
+	struct byte_sink sink = {&b, buffer_write};
+
+	assert_true(command_entry_begin(&sink, 1, 1));
+	assert_true(command_encode(&sink, &c));
+	fsm_apply(other, 1, b.data, b.size, NULL);
+	fsm_apply(third, 1, b.data, b.size, &deaf);
+	assert_true(fsm_live(other)->configured);
+	assert_true(fsm_hash(other) == fsm_hash(third));
+	fsm_close(other);
+	fsm_close(third);
+	buffer_fini(&b);
+}
+
 #define STORY(function) \
 	cmocka_unit_test_setup_teardown(function, open_world, close_world)
 
@@ -343,6 +365,7 @@ int main(void)
 		STORY(requests_are_remembered_so_long),
 		STORY(moves_are_remembered_so_long),
 		STORY(tables_are_seeded_by_the_first_config),
+		STORY(nobody_has_to_watch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
