@@ -163,6 +163,18 @@ place("overlay_in_flight", "R8 E", "place",
       ("	if (place__in_flight(o, &p->hash)) {",
        "	if (0) {"),
       "replica_driver_work test_assign_is_proposed_once")
+place("assigned_is_looked_at", "E", "place",
+      ("	if (p->state == PROGRAM_ASSIGNED)\n		return PLACE_OK;\n", ""),
+      "place_corpus best_fit")
+place("slots_not_told", "E", "place",
+      ("	if (c->program_count + use->programs >= FSM_CRN_PROGRAMS_MAX)\n"
+       "		return PLACE_SLOTS;\n", ""),
+      "fsm_limits a_crn_takes_so_many")
+place("pin_for_data", "R25 E", "place",
+      ("	if (p->has_node_pin && !fsm__hash_is(s, p->node_pin, &c->hash))\n"
+       "		return PLACE_PIN;",
+       "	if (p->has_node_pin)\n		return PLACE_PIN;"),
+      "place_corpus pins")
 place("overlay_hole", "E", "overlay",
       ("	if (at != last) {", "	if (0) {"),
       "fsm_view the_overlay_tells_what_is_in_flight")

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "fsm/place.h"
 #include "fsm/state.h"
 #include "tests/kit/fsm_random.h"
 #include "tests/kit/fsm_script.h"
@@ -133,8 +134,9 @@ static enum fsm_refusal assign(struct world *w, struct hash program,
 static void a_crn_takes_so_many(void **state)
 {
 	struct world *w = *state;
-	struct hash crn = name('c', 1);
+	struct hash crn = name('c', 1), last;
 	stamp_t session = crn_ready(w, crn);
+	struct place_verdict verdict;
 
 	for (uint32_t i = 0; i <= FSM_CRN_PROGRAMS_MAX; i++)
 		assert_int_equal(put(w, name('p', i), NULL, 0), FSM_OK);
@@ -142,6 +144,10 @@ static void a_crn_takes_so_many(void **state)
 		assert_int_equal(assign(w, name('p', i), crn, session), FSM_OK);
 	assert_int_equal(assign(w, name('p', FSM_CRN_PROGRAMS_MAX), crn,
 				session), FSM_REFUSED_CAPACITY);
+	last = name('p', FSM_CRN_PROGRAMS_MAX);
+	place_choose(fsm_live(w->fsm), NULL,
+		     fsm_program_find(fsm_live(w->fsm), &last), &verdict);
+	assert_int_equal(verdict.reason, PLACE_SLOTS);
 }
 
 /* R21: a lineage is looked through, so it has an end; those that wait in a
