@@ -359,6 +359,7 @@ static struct stream *agent_accept(struct edge_sim *sim, uint64_t link,
 	stream->open = true;
 	agent_links_accept(sim->edge.agents,
 			   &sim->node->world->hosts[number]->crn_hash, stream);
+	stream->number = edge_link_number(sim->edge.agents, stream);
 	return stream;
 }
 

@@ -34,12 +34,12 @@ struct stream {
 	uint32_t other; /* number of the replica or the machine */
 	bool agent, open, ending;
 	uint64_t heard_ms;
-	uint64_t number; /* what the relay calls an agent's link; 0: unknown */
+	uint64_t number; /* what the relay calls an agent's link; 0: refused */
 };
 
 /* A frame that was given to the relay and did not leave yet. */
 struct waiting {
-	uint64_t at_us, hash, link;
+	uint64_t at_us, hash;
 	uint32_t to;
 	bool up, done;
 };
@@ -51,7 +51,7 @@ struct heard {
 	bool may;        /* this is of our term, and we are the one to hear it */
 	uint32_t count;  /* passed on */
 	uint32_t from;   /* replica */
-	uint64_t link;   /* answer: the relay's number; agent's: its link */
+	uint64_t link;   /* the relay's number of it */
 	uint8_t type;
 	const uint8_t *data;
 	size_t size, at;
@@ -73,6 +73,10 @@ struct edge_sim {
 	struct waiting *waiting;
 	uint32_t waiting_count, waiting_capacity;
 };
+
+/* edge_links.c */
+uint64_t edge_link_number(const struct agent_links *links,
+			  const struct stream *stream);
 
 /* edge_check.c */
 void check_linked(struct edge_sim *sim); /* now and then */

@@ -102,12 +102,11 @@ void check_linked(struct edge_sim *sim)
 
 /* --- what leaves ------------------------------------------------------------------ */
 
-/* Up: `link` is the agent's, which the relay calls otherwise. */
 static uint64_t hash_of(const uint8_t *crn, uint64_t link, uint8_t type,
 			const void *data, size_t size)
 {
 	return bytes_hash(data, size) * 31 + type +
-	       (crn ? bytes_hash(crn, 32) : link * 0x9fb21c651e98df25u);
+	       (crn ? bytes_hash(crn, 32) : 0) + link * 0x9fb21c651e98df25u;
 }
 
 void check_given(struct edge_sim *sim, bool up, uint32_t to, uint64_t link,
@@ -121,8 +120,7 @@ void check_given(struct edge_sim *sim, bool up, uint32_t to, uint64_t link,
 						    sizeof *sim->waiting));
 	}
 	sim->waiting[sim->waiting_count++] = (struct waiting){
-		.at_us = sim->node->world->now_us, .link = link, .to = to,
-		.up = up,
+		.at_us = sim->node->world->now_us, .to = to, .up = up,
 		.hash = hash_of(crn ? crn->bytes : NULL, link, type, data,
 				size) };
 }
@@ -135,8 +133,7 @@ void check_term(struct edge_sim *sim)
 /* Of those that may still be there: the relay's clock counts milliseconds, and
  * a process that is paused sends when it wakes. What is in front of the one
  * that is found was dropped. */
-static struct waiting *take(struct edge_sim *sim, bool up, uint32_t to,
-			    uint64_t hash)
+static bool take(struct edge_sim *sim, bool up, uint32_t to, uint64_t hash)
 {
 	const struct node *node = sim->node;
 
@@ -149,21 +146,9 @@ static struct waiting *take(struct edge_sim *sim, bool up, uint32_t to,
 		if (w->hash == hash &&
 		    (node->world->now_us - w->at_us <= BATCH_US + 1500 ||
 		     node->paused_us > w->at_us || sim->woke_us >= w->at_us))
-			return w;
+			return true;
 	}
-	return NULL;
-}
-
-static void name_link(struct edge_sim *sim, uint64_t link, uint64_t number)
-{
-	for (struct stream *s = sim->streams; s; s = s->next) {
-		if (!s->agent || s->id != link)
-			continue;
-		if (s->number && s->number != number)
-			wrong(sim, "an agent's link changes its number");
-		s->number = number;
-		return;
-	}
+	return false;
 }
 
 static void compact(struct edge_sim *sim)
@@ -190,18 +175,14 @@ void check_leaves(struct stream *stream, uint8_t type, const void *data,
 	if (size < at || integer(data, 8) != sim->edge.term)
 		wrong(sim, "a batch leaves with another term");
 	for (; item_next(data, size, &at, up, &item); count++) {
-		const struct waiting *w =
-			take(sim, up, stream->other,
-			     hash_of(up ? item.crn : NULL, item.link,
-				     item.type, item.data, item.size));
+		uint64_t hash = hash_of(up ? item.crn : NULL, item.link,
+					item.type, item.data, item.size);
 
-		if (!w) {
-			wrong(sim, "the relay made, repeated or kept a frame "
-				   "for more than 5 ms");
-			return;
-		}
-		if (up)
-			name_link(sim, w->link, item.link);
+		if (take(sim, up, stream->other, hash))
+			continue;
+		wrong(sim, "the relay made, repeated or kept a frame for more "
+			   "than 5 ms");
+		return;
 	}
 	if (at != size || count == 0)
 		wrong(sim, "a batch leaves that cannot be read");
@@ -224,11 +205,11 @@ struct heard check_begin(struct edge_sim *sim, enum hearing what,
 	sim->heard = (struct heard){ .what = what, .type = type, .data = data,
 				     .size = size, .at = 8 };
 	if (what == HEAR_AGENT) {
-		sim->heard.link = stream->id;
+		sim->heard.link = stream->number;
 		sim->heard.may = leader == self;
 		if (leader && leader != self)
 			check_given(sim, true, (uint32_t)leader - 1,
-				    stream->id,
+				    stream->number,
 				    &sim->node->world->hosts[stream->other]
 					     ->crn_hash,
 				    type, data, size);
@@ -277,10 +258,9 @@ void check_core(struct edge_sim *sim, const struct agent_route *route,
 		wrong(sim, "the core hears a frame of another term, or does "
 			   "not lead");
 	} else if (h->what == HEAR_AGENT) {
-		if (route->replica != sim->node->id || type != h->type ||
-		    data != h->data || size != h->size)
+		if (route->replica != sim->node->id || route->link != h->link ||
+		    type != h->type || data != h->data || size != h->size)
 			wrong(sim, "the core hears another frame");
-		name_link(sim, h->link, route->link);
 	} else if (!item_next(h->data, h->size, &h->at, true, &item) ||
 		   route->replica != h->from + 1 || route->link != item.link ||
 		   memcmp(crn->bytes, item.crn, 32) || type != item.type ||
