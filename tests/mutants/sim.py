@@ -56,6 +56,24 @@ sim("1-20", "unseen_is_empty", "2.6", AGENT + "fencer_far.c",
      "	return group_life(f, index) != CGROUP_LIVES;"))
 sim("1-60", "deadline_not_noted", "2.6", AGENT + "fencer.c",
     ("	deadline_note(f, at_ns);\n", ""))
+# The relay's own: whose frames, of which term, to whom.
+RELAY = DRIVER + "relay"
+sim("1-20", "relay_up_any_term", "2.6", RELAY + "_serve.c",
+    ("	bool stale = term != edge->term || !edge_is_leader(edge);",
+     "	bool stale = !edge_is_leader(edge);"))
+sim("1-20", "relay_down_any_term", "2.6", RELAY + "_serve.c",
+    ("	bool stale = wire_get_u64(&r) != edge->term;",
+     "	bool stale = wire_get_u64(&r) == 0;"))
+sim("1-10", "relay_who_leads_not", "2.6", RELAY + "_serve.c",
+    ("	bool stale = term != edge->term || !edge_is_leader(edge);",
+     "	bool stale = term != edge->term;"))
+sim("1-20", "relay_keeps_over_terms", "2.6", RELAY + ".c",
+    ("			relay->peers[i].batches[j].wire.size = 0;\n",
+     "			(void)j;\n"))
+sim("1-10", "relay_other_link", "2.6", DRIVER + "agent_link.c",
+    ("		sent = relay_agent_up(edge->relay, edge->leader, link->number,",
+     "		sent = relay_agent_up(edge->relay, edge->leader, "
+     "link->number ^ 4096,"))
 sim("1-10", "slow_kill", "R9 R11", HARNESS, options("--mutation slow-kill"))
 sim("1-60", "let_go", "R23", HARNESS, options("--mutation let-go"))
 sim("1-10", "fast_clock", "R4 W11", HARNESS, options("--mutation fast-clock"))
