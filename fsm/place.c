@@ -56,8 +56,9 @@ static int compare(const struct candidate *a, const struct candidate *b)
 	return order ? order : hash_compare(a->hash, b->hash);
 }
 
-/* Its last renewal is not long ago. C counts only while a leader renews, so
- * an outage of the schedulers makes nobody look silent. */
+/* Its last renewal is not long ago. C counts only while somebody leads, so an
+ * outage of the schedulers makes nobody look silent. After a change of leaders
+ * some may, until their next heartbeat: it is only an order. */
 static bool heard_lately(const struct fsm_view *s, const struct crn *c)
 {
 	uint64_t silence_ms =

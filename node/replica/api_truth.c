@@ -195,9 +195,8 @@ void api_json_move_reason(struct json_writer *w,
 		return;
 	}
 	if (end >= row->move_count) {
-		/* Of a full list older moves may have been dropped. */
-		jsonw_string(w, "reason", row->move_count < API_MOVES_MAX
-						  ? "first placement" : "");
+		/* Older ones may be gone: the ring is of all programs. */
+		jsonw_string(w, "reason", "first known placement");
 		return;
 	}
 	if (hash_compare(&move->crn, &row->moves[end].crn) == 0)

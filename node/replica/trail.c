@@ -289,8 +289,9 @@ static int open_newest(struct trail *trail, struct fault *fault)
 	char path[4096];
 
 	trail__path(trail, s->number, path);
-	if (s->size == 0)
-		trail__set_aside(path);
+	if (s->size == 0 && trail__set_aside(path) != 0)
+		return fault_set(fault, BERTH_IO, "put aside %s: %s", path,
+				 strerror(errno));
 	trail->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (trail->fd >= 0 && ftruncate(trail->fd, (off_t)s->size) == 0)
 		return 0;

@@ -67,8 +67,8 @@ void trail__chain(const struct hash *before, const void *payload, size_t size,
 		  struct hash *out);
 /* trail_anchor.c: the state as msgpack. */
 void trail__state(struct wire *w, const struct fsm_view *view);
-/* trail_open.c: what stands where a new segment is to be is kept. */
-void trail__set_aside(const char *path);
+/* trail_open.c: what stands where a new segment is to be is kept. Errors: IO. */
+MUST_CHECK int trail__set_aside(const char *path);
 /* What is in a segment, up to its last whole record. */
 struct trail_found {
 	size_t size; /* of the whole records */

@@ -130,9 +130,8 @@ void trail__scan(const struct trail *trail, const struct wire *file,
 {
 	struct wire_reader r = { file->data, file->size, 0, false }, payload;
 	struct trail_found found = { 0 };
-	enum trail_record type;
-
 	enum head head = read_head(trail, &r);
+	enum trail_record type;
 
 	found.foreign = head == HEAD_FOREIGN;
 	found.size = r.at;
@@ -226,19 +225,24 @@ static void look_at(struct trail *trail, struct trail_segment *segment)
 	wire_fini(&file);
 }
 
-void trail__set_aside(const char *path)
+int trail__set_aside(const char *path)
 {
-	char aside[4096 + sizeof SUFFIX_DAMAGED];
+	char aside[4096 + 32];
 	struct stat st;
 
 	if (stat(path, &st) != 0 || st.st_size <= (off_t)HEAD_READ_SIZE)
-		return;
+		return 0;
 	snprintf(aside, sizeof aside, "%s" SUFFIX_DAMAGED, path);
-	if (rename(path, aside) == 0)
-		log_warn("trail", "a damaged segment is now %s", aside);
+	for (uint32_t i = 2; stat(aside, &st) == 0 && i < 100; i++)
+		snprintf(aside, sizeof aside, "%s" SUFFIX_DAMAGED "-%u", path,
+			 i);
+	if (rename(path, aside) != 0)
+		return BERTH_IO;
+	log_warn("trail", "a damaged segment is now %s", aside);
+	return 0;
 }
 
-/* What cannot be read of it counts as torn. */
+/* A torn end is cut; what cannot be read is no end: it is put aside whole. */
 static int scan_newest(struct trail *trail, struct trail_found *found,
 		       struct fault *fault)
 {
@@ -253,6 +257,8 @@ static int scan_newest(struct trail *trail, struct trail_found *found,
 	if (code)
 		log_error("trail", "read %s: %s", path, strerror(errno));
 	trail__scan(trail, &trail->again, found);
+	if (code)
+		found->begun = false;
 	if (!found->begun && (code || trail->again.size > HEAD_READ_SIZE))
 		log_error("trail", "%s is damaged or foreign, and will be put "
 			  "aside: the trail goes on without it", path);

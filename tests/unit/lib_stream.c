@@ -5,7 +5,6 @@
 #include <stddef.h>
 
 #include <cmocka.h>
-#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -15,6 +14,7 @@
 #include "node/lib/stream.h"
 #include "node/lib/stream_inner.h"
 #include "tests/kit/certs.h"
+#include "tests/kit/deaf.h"
 
 #define CRN_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -576,16 +576,13 @@ static void test_silence(void **state)
 /* Both ends hear nothing more of this connection. */
 static void lose_packets(struct world *world)
 {
-	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog filter = { 1, &nothing };
 	struct stream *ends[] = { world->server.stream, world->client.stream };
 	int fd;
 
 	for (uint32_t i = 0; i < 2; i++) {
 		assert_int_equal(uv_fileno((uv_handle_t *)&ends[i]->tcp, &fd),
 				 0);
-		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER,
-					    &filter, sizeof filter), 0);
+		deaf_make(fd);
 	}
 }
 
@@ -613,12 +610,14 @@ static void test_kept_until_packets_are_lost(void **state)
 	uint64_t from_ms;
 
 	(void)state;
+	if (!deaf_able())
+		skip();
 	world_open(&world);
 	BEGIN(&world);
 	keep_both(&world, 40);
 	wait_ms(&world, 500);
+	UNTIL(&world, world.client.frames >= 4 && world.server.frames >= 4);
 	assert_int_equal(world.client.closed + world.server.closed, 0);
-	assert_true(world.client.frames >= 4 && world.server.frames >= 4);
 	assert_int_equal(world.client.type, 9);
 	assert_int_equal(world.client.bytes, 0);
 	from_ms = clock_monotonic_ms();

@@ -103,7 +103,7 @@ static struct edge_timer *timer_of(const void *handle)
 	for (uint32_t i = 0; i < sim->timer_count; i++)
 		if (sim->timers[i].timer == handle)
 			return &sim->timers[i];
-	REQUIRE(!"a timer that was never initialised");
+	REQUIRE(false); /* a timer that was never initialised */
 	return NULL;
 }
 
