@@ -66,7 +66,7 @@ static uint32_t nonce_name(const uint8_t nonce[16])
 static struct {
 	char crns[CRNS_MAX][256], programs[PROGRAMS_MAX][256], whole[128];
 	bool crn_seen[CRNS_MAX], program_seen[PROGRAMS_MAX];
-	uint64_t index;
+	uint64_t index, gen;
 } shown;
 
 static void show(char *last, size_t size, const char *line)
@@ -263,18 +263,21 @@ void __wrap_fsm_apply(struct fsm *fsm, uint64_t index, const void *data,
 		return;
 	}
 	fsm_status(fsm_live(fsm), &status);
-	if (status.index != shown.index) {
+	/* A backup may end where the world before it did. */
+	if (status.index != shown.index || status.gen != shown.gen) {
 		fprintf(out, "restored %" PRIu64 " stamp 0\n", status.index);
 		show_state(fsm_live(fsm));
 	}
-	shown.index = index;
 	if (size == 0) {
 		__real_fsm_apply(fsm, index, data, size, observer);
-		return;
+	} else {
+		REQUIRE(command_cursor_open(&a.cursor, data, size) == 0);
+		__real_fsm_apply(fsm, index, data, size, &own);
+		command_cursor_close(&a.cursor);
 	}
-	REQUIRE(command_cursor_open(&a.cursor, data, size) == 0);
-	__real_fsm_apply(fsm, index, data, size, &own);
-	command_cursor_close(&a.cursor);
+	fsm_status(fsm_live(fsm), &status);
+	shown.index = index;
+	shown.gen = status.gen;
 }
 
 /* --- machines --------------------------------------------------------------------- */
