@@ -21,6 +21,7 @@
 # MUTANT=name         one rule left out: tests must fail (own build folder)
 # V=1                 show the commands
 # DEPS=skip           never install packages
+# FAST=1              for the simulator: nothing hardened, own build folder
 
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -35,7 +36,7 @@ Q := $(if $(filter 1,$V),,@)
 
 empty :=
 comma := ,
-B := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(MUTANT),-mutant-$(MUTANT))
+B := build/$(notdir $(CC))$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(MUTANT),-mutant-$(MUTANT))$(if $(FAST),-fast)
 
 # What is missing is installed before the first line is compiled. Asking takes
 # a few hundredths of a second, and no stamp can be wrong about this machine.
@@ -63,6 +64,14 @@ ifneq ($(SAN),)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) \
 	$(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined)
 LDHARDEN := -fsanitize=$(SAN)
+endif
+
+AR_TOOL := ar
+ifneq ($(FAST),)
+LTO := $(if $(findstring gcc,$(notdir $(CC))),-flto=2)
+OPT := -O3 -march=native -fno-semantic-interposition $(LTO)
+LDHARDEN := -O3 -march=native $(LTO)
+AR_TOOL := $(if $(LTO),gcc-ar,ar)
 endif
 
 CFLAGS_ALL := -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -iquote . \
@@ -100,7 +109,7 @@ define archive
 $B/$(1): $(filter-out $(patsubst %.c,$B/%.o,$(MAIN_ONLY)),$(call objects,$(2)))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$Qar rcD $$@ $$^
+	$$Q$(AR_TOOL) rcD $$@ $$^
 endef
 $(eval $(call archive,libfsm.a,fsm))
 $(eval $(call archive,libreplica.a,raft))
@@ -178,7 +187,11 @@ bench-fence: $B/berth-fencer
 SIM_OPTIONS = $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(SEED),$(if $(SEEDS),--first,--seed) $(SEED)) \
 	$(if $(MINUTES),--minutes $(MINUTES))
-sim: $B/tests/sim/whole/main
+# Built to be fast: the same sources give the same traces.
+sim:
+	@$(MAKE) --no-print-directory DEPS=skip FAST=$(if $(SAN),,1) sim-fast
+.PHONY: sim-fast
+sim-fast: $B/tests/sim/whole/main
 	$Q$< --quiet $(SIM_OPTIONS)
 # Figures for tests/sim/FIGURES.md: ten minutes of one core.
 sim-figures: $B/tests/sim/whole/main
